@@ -1,0 +1,36 @@
+# make demo: the pipeline on the clip and weights in this repository. make test: checks and tests.
+# Another build of torch: make TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cu130" install
+
+PYTHON ?= python3
+TORCH ?= torch==2.13.0
+BIN := .venv/bin
+
+# What the tests need from Debian: software rendering for the synthetic world, a real RTSP server.
+DEBIAN := libosmesa6 python3-gst-1.0 gir1.2-gst-rtsp-server-1.0 gir1.2-gst-plugins-base-1.0 \
+	gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
+
+.PHONY: install demo test check debian clean
+
+install: .venv/installed
+
+.venv/installed: pyproject.toml
+	$(PYTHON) -m venv .venv || { sh .ci/debian python3-venv && $(PYTHON) -m venv .venv; }
+	$(BIN)/pip install --quiet --disable-pip-version-check $(TORCH)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@
+
+demo: install
+	$(BIN)/python run_stream.py demo
+
+test: install debian check
+	$(BIN)/python -m pytest
+
+check: install
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+debian:
+	sh .ci/debian $(DEBIAN)
+
+clean:
+	rm -rf .venv out

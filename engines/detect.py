@@ -1,0 +1,68 @@
+"""From what the model answers to detections in the pixels of a frame."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.xpose import XPoseOutput
+from trackers import Detections
+
+
+def detect(
+    output: XPoseOutput,
+    keypoint_mask: NDArray[np.bool_],
+    width: int,
+    height: int,
+    *,
+    threshold: float = 0.1,
+    overlap: float = 0.9,
+) -> list[Detections]:
+    """Detections of every image of a batch, best first, in px of a frame of `width` x `height`.
+
+    A group's class is its best-scoring one, its score the logistic function of that logit. Kept are scores above
+    `threshold`, less those whose box overlaps a better one's by an IoU above `overlap` (the published rule).
+    `keypoint_mask` [C, K] tells which keypoints each class has; the others are NaN. The model says nothing of single
+    keypoints, so each gets the score of its group.
+    """
+    logits, boxes, keypoints = (tensor.double().cpu().numpy() for tensor in output)
+    return [
+        _detect_one(*one, keypoint_mask, np.array((width, height)), threshold, overlap)
+        for one in zip(logits, boxes, keypoints, strict=True)
+    ]
+
+
+def _detect_one(
+    logits: NDArray[np.float64],
+    boxes: NDArray[np.float64],
+    keypoints: NDArray[np.float64],
+    keypoint_mask: NDArray[np.bool_],
+    size: NDArray[np.int64],
+    threshold: float,
+    overlap: float,
+) -> Detections:
+    classes = logits.argmax(1)
+    scores = 1 / (1 + np.exp(-logits.max(1)))
+    centre, extent = boxes[:, :2] * size, boxes[:, 2:] * size
+    corners = np.concatenate((centre - extent / 2, centre + extent / 2), 1)
+    order = np.argsort(-scores, kind="stable")
+    kept = suppress(corners, order[scores[order] > threshold], overlap)
+    real = keypoint_mask[classes[kept]]
+    points = np.where(real[..., None], keypoints[kept] * size, np.nan)
+    return Detections(corners[kept], scores[kept], classes[kept], points, np.where(real, scores[kept, None], 0.0))
+
+
+def suppress(boxes: NDArray[np.float64], order: NDArray[np.int64], overlap: float) -> NDArray[np.int64]:
+    """Rows of `order` whose box [N, 4] (xyxy) has no IoU above `overlap` with one kept before it."""
+    kept: list[int] = []
+    for row in order:
+        if not any(_iou(boxes[row], boxes[other]) > overlap for other in kept):
+            kept.append(int(row))
+    return np.array(kept, np.int64)
+
+
+def _iou(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    sides = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
+    shared = float(np.prod(sides.clip(min=0)))
+    both = float(np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2])) - shared
+    return shared / both if both > 0 else 0.0

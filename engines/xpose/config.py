@@ -1,0 +1,88 @@
+"""The sizes of an X-Pose model."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class XPoseConfig:
+    """Every size of an X-Pose; the defaults are the published Swin-T model.
+
+    `short_side` and `long_side` (px) are the resize rule: the short side of a frame becomes `short_side` unless the
+    long one would then exceed `long_side`. `hidden_dim / 2` sine channels encode each coordinate.
+    """
+
+    backbone: Literal["swin", "conv"] = "swin"
+    embed_dim: int = 96  # Swin: width of stage 0; conv: width of the stem
+    depths: tuple[int, ...] = (2, 2, 6, 2)
+    num_heads: tuple[int, ...] = (3, 6, 12, 24)  # Swin only
+    window_size: int = 7  # Swin only
+    widths: tuple[int, ...] = ()  # conv only: channels of its four stages
+    hidden_dim: int = 256
+    feedforward_dim: int = 2048
+    attention_heads: int = 8
+    levels: int = 4
+    points: int = 4
+    encoder_layers: int = 6
+    box_decoder_layers: int = 2
+    keypoint_decoder_layers: int = 4
+    num_queries: int = 900
+    num_groups: int = 50
+    max_keypoints: int = 68
+    prompt_dim: int = 512
+    proposal_size: float = 0.05  # side of a proposal on level 0, as a fraction of the image; doubles per level
+    short_side: int = 800
+    long_side: int = 1333
+
+    @classmethod
+    def swin_t(cls) -> XPoseConfig:
+        """The published model (ECCV 2024, Swin-T backbone)."""
+        return cls()
+
+    @classmethod
+    def tiny(cls) -> XPoseConfig:
+        """The published architecture with small sizes; used to test against golden outputs."""
+        return cls(
+            embed_dim=24,
+            depths=(2, 2, 2, 2),
+            num_heads=(1, 2, 4, 8),
+            feedforward_dim=128,
+            encoder_layers=2,
+            keypoint_decoder_layers=2,
+            num_queries=120,
+        )
+
+    @classmethod
+    def nano(cls) -> XPoseConfig:
+        """`xpose-nano`: small enough for real time on two CPU cores, trained by `training/`."""
+        return cls(
+            backbone="conv",
+            embed_dim=16,
+            depths=(1, 1, 2, 1),
+            num_heads=(),
+            widths=(32, 64, 128, 160),
+            hidden_dim=128,
+            feedforward_dim=256,
+            attention_heads=4,
+            levels=3,
+            encoder_layers=2,
+            box_decoder_layers=1,
+            keypoint_decoder_layers=2,
+            num_queries=40,
+            num_groups=10,
+            prompt_dim=128,
+            proposal_size=0.12,
+            short_side=144,
+            long_side=192,
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for a checkpoint's metadata; `from_dict` is its inverse."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> XPoseConfig:
+        """Rebuild a configuration from `as_dict` (lists from JSON become tuples). Raises TypeError on unknown names."""
+        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})

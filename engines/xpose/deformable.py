@@ -1,0 +1,105 @@
+"""Multi-scale deformable attention (Zhu et al., ICLR 2021)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+Sizes = tuple[tuple[int, int], ...]  # (height, width) of every level
+
+
+class DeformableAttention(nn.Module):
+    """Each query samples `points` places per level and head around its reference and averages them."""
+
+    def __init__(self, dim: int, heads: int, levels: int, points: int) -> None:
+        super().__init__()
+        self.heads, self.levels, self.points = heads, levels, points
+        self.sampling_offsets = nn.Linear(dim, heads * levels * points * 2)
+        self.attention_weights = nn.Linear(dim, heads * levels * points)
+        self.value_proj = nn.Linear(dim, dim)
+        self.output_proj = nn.Linear(dim, dim)
+
+    def forward(
+        self, query: Tensor, reference: Tensor, source: Tensor, sizes: Sizes, padding: Tensor | None = None
+    ) -> Tensor:
+        """Attend from `query` [B, T, D] to `source` [B, S, D] (all levels, row by row).
+
+        `reference` [B or 1, T, levels, 4]: (x, y, w, h) as fractions of each level's map; an offset of `2 * points`
+        moves a sample by (w, h). `padding` [B, S] is True on tokens that count as zero.
+        """
+        batch, tokens, _ = query.shape
+        value = self.value_proj(source)
+        if padding is not None:
+            value = value.masked_fill(padding.unsqueeze(-1), 0.0)
+        shape = (batch, tokens, self.heads, self.levels, self.points)
+        offsets = self.sampling_offsets(query).view(*shape, 2)
+        weights = self.attention_weights(query).view(batch, tokens, self.heads, -1).softmax(-1).view(shape)
+        centre, extent = reference[:, :, None, :, None].split(2, -1)
+        locations = centre + offsets * (extent * (0.5 / self.points))
+        value = value.view(batch, -1, self.heads, value.shape[-1] // self.heads)
+        return self.output_proj(sample(value, sizes, locations, weights))
+
+
+def sample(value: Tensor, sizes: Sizes, locations: Tensor, weights: Tensor) -> Tensor:
+    """Weighted bilinear samples of all levels: the one place where deformable attention touches pixels.
+
+    `value` [B, S, heads, d], `locations` [B, T, heads, levels, points, 2] as fractions of the maps (x, y), `weights`
+    [B, T, heads, levels, points] to [B, T, heads * d]. Outside a map counts as zero.
+    """
+    plain_cpu = value.device.type == "cpu" and not torch.is_grad_enabled() and not torch.compiler.is_compiling()
+    return (sample_rows if plain_cpu else sample_maps)(value, sizes, locations, weights)
+
+
+def sample_maps(value: Tensor, sizes: Sizes, locations: Tensor, weights: Tensor) -> Tensor:
+    """`sample` by grid_sample on each level's map: differentiable, and a single TensorRT layer per level."""
+    batch, tokens, heads, levels, points, _ = locations.shape
+    grid = (2 * locations - 1).permute(3, 0, 2, 1, 4, 5).flatten(1, 2)  # levels, B * heads, T, points, 2
+    maps = value.permute(0, 2, 3, 1).flatten(0, 1).split([h * w for h, w in sizes], -1)
+    sampled = torch.cat(
+        [
+            F.grid_sample(level.unflatten(-1, size).to(grid.dtype), grid[i], align_corners=False)
+            for i, (level, size) in enumerate(zip(maps, sizes, strict=True))
+        ],
+        -1,
+    )  # B * heads, d, T, levels * points
+    weights = weights.transpose(1, 2).reshape(batch * heads, 1, tokens, levels * points)
+    return (sampled * weights).sum(-1).view(batch, -1, tokens).transpose(1, 2)
+
+
+def sample_rows(value: Tensor, sizes: Sizes, locations: Tensor, weights: Tensor) -> Tensor:
+    """`sample` as weighted sums of value rows: each sample is its four neighbouring cells.
+
+    On a CPU this is several times faster than grid_sample, whose memory order does not suit tokens.
+    """
+    batch, tokens, heads, levels, points, _ = locations.shape
+    starts = [sum(h * w for h, w in sizes[:level]) for level in range(levels)]
+    start, width, height = locations.new_tensor([(s, w, h) for s, (h, w) in zip(starts, sizes, strict=True)]).T
+    columns = _neighbours(locations[..., 0], width.unsqueeze(-1))
+    rows = _neighbours(locations[..., 1], height.unsqueeze(-1))
+    image = torch.arange(batch, dtype=locations.dtype, device=value.device).view(-1, 1, 1, 1, 1) * value.shape[1]
+    index, share = [], []
+    for row, share_y in rows:
+        line = (row * width.unsqueeze(-1)).add_(start.unsqueeze(-1) + image)
+        weight = weights * share_y
+        for column, share_x in columns:
+            index.append(line + column)
+            share.append(weight * share_x)
+    head = torch.arange(heads, dtype=locations.dtype, device=value.device).view(-1, 1, 1, 1)
+    index_of = torch.stack(index, -1).mul_(heads).add_(head).view(-1, levels * points * 4).int()
+    share_of = torch.stack(share, -1).view_as(index_of)
+    table = value.reshape(-1, value.shape[-1])
+    summed = F.embedding_bag(index_of, table, per_sample_weights=share_of.to(table.dtype), mode="sum")
+    return summed.view(batch, tokens, -1)
+
+
+def _neighbours(fraction: Tensor, size: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """The two cells next to a position along one axis, kept inside the map, and their linear weights (0 outside)."""
+    pixel = (fraction * size).sub_(0.5)
+    before = pixel.floor()
+    share = pixel.sub_(before)
+    cells = []
+    for cell, weight in ((before, 1 - share), (before + 1, share)):
+        inside = torch.minimum(cell.clamp(min=0), size - 1)
+        cells.append((inside, weight * (inside == cell)))
+    return cells

@@ -1,0 +1,70 @@
+"""Small pieces that several parts of X-Pose share."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class MLP(nn.Module):
+    """Linear layers with ReLU between them: widths (a, b, ..., z) map [..., a] to [..., z]."""
+
+    def __init__(self, *widths: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(widths, widths[1:], strict=False))
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.layers[:-1]:
+            x = F.relu(layer(x))
+        return self.layers[-1](x)
+
+
+class Attention(nn.Module):
+    """Multi-head attention with PyTorch's packed parameters and no attention weights returned."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.in_proj_weight = nn.Parameter(torch.empty(3 * dim, dim))
+        self.in_proj_bias = nn.Parameter(torch.zeros(3 * dim))
+        self.out_proj = nn.Linear(dim, dim)
+        nn.init.xavier_uniform_(self.in_proj_weight)
+
+    def forward(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Attend from [B, T, D] to [B, S, D]; `mask` is True where attention is allowed, broadcast to [B, 1, T, S]."""
+        if key is value and key.shape[1] == 1:  # softmax over one token is 1: every query gets its value
+            return self._value_alone(value).expand_as(query)
+        w_q, w_k, w_v = self.in_proj_weight.chunk(3)
+        b_q, b_k, b_v = self.in_proj_bias.chunk(3)
+        q = self._split(F.linear(query, w_q, b_q))
+        k = self._split(F.linear(key, w_k, b_k))
+        v = self._split(F.linear(value, w_v, b_v))
+        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        return self.out_proj(attended.transpose(1, 2).flatten(2))
+
+    def _value_alone(self, value: Tensor) -> Tensor:
+        dim = value.shape[-1]
+        return self.out_proj(F.linear(value, self.in_proj_weight[2 * dim :], self.in_proj_bias[2 * dim :]))
+
+    def _split(self, x: Tensor) -> Tensor:
+        batch, tokens, dim = x.shape
+        return x.view(batch, tokens, self.heads, dim // self.heads).transpose(1, 2)
+
+
+def sine_frequencies(channels: int, temperature: float) -> Tensor:
+    """Divisors T^(2i/channels) of `channels / 2` sine-cosine pairs, float64."""
+    return temperature ** (torch.arange(0, channels, 2, dtype=torch.float64) / channels)
+
+
+def sine(position: Tensor, frequencies: Tensor) -> Tensor:
+    """Interleaved sin, cos of 2*pi*position / frequency: [...] to [..., 2 * len(frequencies)]."""
+    angle = (2 * math.pi * position).unsqueeze(-1) / frequencies
+    return torch.stack((angle.sin(), angle.cos()), -1).flatten(-2)
+
+
+def inverse_sigmoid(p: Tensor) -> Tensor:
+    """ln(p / (1 - p)) for p in 0..1, both terms floored at 1e-3."""
+    return torch.log(p.clamp(min=1e-3) / (1 - p).clamp(min=1e-3))

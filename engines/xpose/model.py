@@ -1,0 +1,305 @@
+"""X-Pose: open-vocabulary, end-to-end keypoint detection (Yang et al., ECCV 2024)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from engines.xpose.config import XPoseConfig
+from engines.xpose.constants import SizeConstants
+from engines.xpose.convnet import ConvNet
+from engines.xpose.decoder import Decoder
+from engines.xpose.encoder import Encoder
+from engines.xpose.grid import Grid, GridMaker
+from engines.xpose.layers import MLP, inverse_sigmoid
+from engines.xpose.swin import Swin
+
+
+class XPoseOutput(NamedTuple):
+    """G groups per image, best first; coordinates are fractions of the image's valid width and height."""
+
+    logits: Tensor  # [B, G, C]
+    boxes: Tensor  # [B, G, 4] (cx, cy, w, h)
+    keypoints: Tensor  # [B, G, K, 2] (x, y)
+
+
+class Denoising(NamedTuple):
+    """Noised ground-truth boxes to restore in training (DN-DETR, CVPR 2022)."""
+
+    classes: Tensor  # [B, N] class whose text is the query's content
+    boxes: Tensor  # [B, N, 4]
+    mask: Tensor  # [N, N] True where a query may see another
+
+
+class Layer(NamedTuple):
+    """What one layer would answer, for supervision."""
+
+    logits: Tensor  # [B, T, C]
+    boxes: Tensor  # [B, T, 4]
+    keypoints: Tensor | None = None  # [B, G, K, 2]
+
+
+@dataclass
+class Stages:
+    """Everything on the way to the output; the lists of `Layer` are filled in training only."""
+
+    memory: Tensor  # [B, S, D]
+    memory_text: Tensor  # [B, C, D]
+    token_logits: Tensor  # [B, S, C]
+    token_valid: Tensor  # [1 | B, S]
+    query_index: Tensor  # [B, Q] token of each query, best first
+    group_index: Tensor  # [B, G] query of each group, best first
+    hidden: list[Tensor]  # raw output of every decoder layer: [B, Q, D], then [B, G, 1 + K, D]
+    references: list[Tensor]  # what entered every decoder layer: [B, Q, 4], then [B, G, 1 + K, 4]
+    normed: Tensor  # [B, G, 1 + K, D] last layer's output after the norm
+    output: XPoseOutput
+    token_boxes: Tensor | None = None  # [B, S, 4], in training
+    proposals: Layer | None = None
+    box_layers: list[Layer] = field(default_factory=list)
+    keypoint_layers: list[Layer] = field(default_factory=list)
+    denoised: list[Layer] = field(default_factory=list)
+
+
+class XPose(nn.Module):
+    """Images and prompt embeddings to groups of a class, a box and keypoints, in the pruned form.
+
+    Only the C classes and K keypoints that were asked for are computed, and the groups are independent of each other.
+    """
+
+    def __init__(self, config: XPoseConfig) -> None:
+        super().__init__()
+        self.config = config
+        dim = config.hidden_dim
+        self.backbone = Swin(config) if config.backbone == "swin" else ConvNet(config)
+        channels = self.backbone.channels
+        self.input_proj = nn.ModuleList(project(c, dim, kernel=1) for c in channels)
+        for _ in range(config.levels - len(channels)):
+            self.input_proj.append(project(channels[-1], dim, kernel=3, stride=2))
+        self.projection = MLP(config.prompt_dim, dim, dim, dim)
+        self.projection_kpt = MLP(config.prompt_dim, dim, dim, dim)
+        self.level_embed = nn.Parameter(torch.randn(config.levels, dim))
+        self.encoder = Encoder(config)
+        self.enc_output = nn.Linear(dim, dim)
+        self.enc_output_norm = nn.LayerNorm(dim)
+        self.enc_out_bbox_embed = MLP(dim, dim, dim, 4)
+        self.tgt_embed = nn.Embedding(config.num_queries, dim)
+        self.decoder = Decoder(config)
+        self.bbox_embed = MLP(dim, dim, dim, 4)
+        self.pose_embed = MLP(dim, dim, dim, 2)
+        self.pose_hw_embed = MLP(dim, dim, dim, 2)
+        self.grid_maker = GridMaker(config)
+        self.grid_constants = SizeConstants(self.grid_maker.whole)
+
+    def forward(
+        self,
+        images: Tensor,
+        instance_prompts: Tensor,
+        keypoint_prompts: Tensor,
+        keypoint_mask: Tensor | None = None,
+        padding_mask: Tensor | None = None,
+    ) -> XPoseOutput:
+        """Detect the prompted keypoints.
+
+        `images` [B, 3, H, W] normalised; `instance_prompts` [C, P] or [B, C, P]; `keypoint_prompts` [K, P] for all
+        classes, [C, K, P] per class with `keypoint_mask` [C, K] True where a class has a keypoint, or [B, C, K, P];
+        `padding_mask` [B, H, W] True on padding.
+        """
+        return self.stages(images, instance_prompts, keypoint_prompts, keypoint_mask, padding_mask).output
+
+    def stages(
+        self,
+        images: Tensor,
+        instance_prompts: Tensor,
+        keypoint_prompts: Tensor,
+        keypoint_mask: Tensor | None = None,
+        padding_mask: Tensor | None = None,
+        denoise: Denoising | None = None,
+    ) -> Stages:
+        """Like `forward`, with everything on the way."""
+        batch = images.shape[0]
+        if instance_prompts.dim() == 2:
+            instance_prompts = instance_prompts.expand(batch, -1, -1)
+        text = self.projection(instance_prompts)
+        seeds = self.projection_kpt(keypoint_prompts)
+        image, positions, grid = self._tokens(images, padding_mask)
+        memory, memory_text = self.encoder(image, text, positions, grid)
+
+        tokens = self._score_tokens(memory, memory_text, grid)
+        boxes = self._box_layers(tokens, memory, memory_text, grid)
+        stages = self._keypoint_layers(tokens, boxes, seeds, keypoint_mask, memory, memory_text, grid)
+        if self.training:
+            self._supervise(stages, tokens, boxes, grid, denoise)
+        return stages
+
+    def _tokens(self, images: Tensor, padding_mask: Tensor | None) -> tuple[Tensor, Tensor, Grid]:
+        """Image tokens [B, S, D], their positions [1 | B, S, D] and the grid they lie on."""
+        maps = self.backbone(images)
+        levels = [project(level) for project, level in zip(self.input_proj, maps, strict=False)]
+        levels += [project(maps[-1]) for project in self.input_proj[len(maps) :]]
+        sizes = tuple((level.shape[2], level.shape[3]) for level in levels)
+        if padding_mask is None:
+            held = self.grid_constants(*sizes, like=self.level_embed)
+            grid = Grid(sizes, held.positions, held.references, held.proposals, held.valid, held.frequencies)
+        else:
+            grid = self.grid_maker.padded(sizes, padding_mask, self.level_embed)
+        embed = [self.level_embed[i].expand(height * width, -1) for i, (height, width) in enumerate(sizes)]
+        return (
+            torch.cat([level.flatten(2).transpose(1, 2) for level in levels], 1),
+            grid.positions + torch.cat(embed),
+            grid,
+        )
+
+    def _score_tokens(self, memory: Tensor, memory_text: Tensor, grid: Grid) -> _Tokens:
+        """Score every image token as a proposal and take the best Q."""
+        hidden = self.enc_output_norm(self.enc_output(memory.masked_fill(~grid.valid.unsqueeze(-1), 0.0)))
+        logits = hidden @ memory_text.transpose(1, 2)
+        index = logits.amax(-1).topk(self.config.num_queries, sorted=True).indices
+        offset = self.enc_out_bbox_embed(take(hidden, index))
+        proposals = take(grid.proposals.expand(hidden.shape[0], -1, -1), index)
+        return _Tokens(hidden, logits, index, torch.sigmoid(offset + proposals))
+
+    def _box_layers(self, tokens: _Tokens, memory: Tensor, memory_text: Tensor, grid: Grid) -> _Boxes:
+        content = self.tgt_embed.weight.expand(memory.shape[0], -1, -1)  # tied to the rank, not to the token
+        return self._refine_boxes(content, tokens.boxes, memory, memory_text, grid)
+
+    def _refine_boxes(
+        self,
+        content: Tensor,
+        boxes: Tensor,
+        memory: Tensor,
+        memory_text: Tensor,
+        grid: Grid,
+        mask: Tensor | None = None,
+    ) -> _Boxes:
+        """Run the box layers on queries [B, T, D] with references [B, T, 4]."""
+        hidden, references = [], [boxes]
+        for i in range(self.config.box_decoder_layers):
+            entering = references[-1].detach()
+            content = self.decoder.step(
+                i, content.unsqueeze(1), entering.unsqueeze(1), memory, memory_text, grid, mask
+            ).squeeze(1)
+            hidden.append(content)
+            references.append(torch.sigmoid(self.bbox_embed(content) + inverse_sigmoid(entering)))
+        return _Boxes(hidden, references)
+
+    def _keypoint_layers(
+        self,
+        tokens: _Tokens,
+        boxes: _Boxes,
+        seeds: Tensor,
+        keypoint_mask: Tensor | None,
+        memory: Tensor,
+        memory_text: Tensor,
+        grid: Grid,
+    ) -> Stages:
+        """Make groups of the best boxes, refine boxes and keypoints together, and answer."""
+        content = boxes.hidden[-1]
+        logits = content @ memory_text.transpose(1, 2)
+        index = logits.amax(-1).topk(self.config.num_groups, sorted=True).indices
+        classes = take(logits, index).argmax(-1)
+        seeds, mask = group_keypoints(seeds, keypoint_mask, classes)
+        content = torch.cat((take(content, index).unsqueeze(2), seeds), 2)
+        references = self._group_references(take(boxes.references[-1], index).detach(), seeds)
+
+        hidden, entered = list(boxes.hidden), list(boxes.references[:-1])
+        for i in range(self.config.box_decoder_layers, len(self.decoder.layers)):
+            entered.append(references)
+            content = self.decoder.step(i, content, references, memory, memory_text, grid, mask)
+            hidden.append(content)
+            if i + 1 < len(self.decoder.layers):
+                references = self._refine_group(content, references).detach()
+        normed = self.decoder.norm(content)
+        output = self._answer(normed, references, memory_text)
+        return Stages(
+            memory, memory_text, tokens.logits, grid.valid, tokens.index, index, hidden, entered, normed, output
+        )
+
+    def _group_references(self, boxes: Tensor, seeds: Tensor) -> Tensor:
+        """First references of every group, [B, G, 1 + K, 4], from its box [B, G, 4] and keypoint seeds [B, G, K, D]."""
+        centre, extent = boxes.unsqueeze(2).split(2, -1)
+        points = torch.sigmoid(inverse_sigmoid(centre) + self.pose_embed(seeds))
+        sizes = torch.sigmoid(self.decoder.keypoint_size[: seeds.shape[2]]) * extent
+        return torch.cat((boxes.unsqueeze(2), torch.cat((points, sizes), -1)), 2)
+
+    def _refine_group(self, hidden: Tensor, references: Tensor) -> Tensor:
+        box, points = hidden[:, :, :1], hidden[:, :, 1:]
+        delta = torch.cat((self.pose_embed(points), self.pose_hw_embed(points)), -1)
+        return torch.sigmoid(torch.cat((self.bbox_embed(box), delta), 2) + inverse_sigmoid(references))
+
+    def _answer(self, hidden: Tensor, references: Tensor, memory_text: Tensor) -> XPoseOutput:
+        box, points = hidden[:, :, 0], hidden[:, :, 1:]
+        logit = inverse_sigmoid(references)
+        return XPoseOutput(
+            box @ memory_text.transpose(1, 2),
+            torch.sigmoid(self.bbox_embed(box) + logit[:, :, 0]),
+            torch.sigmoid(self.pose_embed(points) + logit[:, :, 1:, :2]),
+        )
+
+    def _supervise(
+        self, stages: Stages, tokens: _Tokens, boxes: _Boxes, grid: Grid, denoise: Denoising | None
+    ) -> None:
+        """Fill in what every layer would answer, computed exactly as inference uses it."""
+        text = stages.memory_text.transpose(1, 2)
+        stages.token_boxes = torch.sigmoid(self.enc_out_bbox_embed(tokens.hidden) + grid.proposals)
+        stages.proposals = Layer(take(tokens.logits, tokens.index), tokens.boxes)
+        stages.box_layers = [
+            Layer(hidden @ text, box) for hidden, box in zip(boxes.hidden, boxes.references[1:], strict=True)
+        ]
+        first = self.config.box_decoder_layers
+        for hidden, references in zip(stages.hidden[first:-1], stages.references[first:-1], strict=True):
+            stages.keypoint_layers.append(Layer(*self._answer(hidden, references, stages.memory_text)))
+        stages.keypoint_layers.append(Layer(*stages.output))
+        if denoise is not None:
+            content = take(stages.memory_text, denoise.classes)
+            restored = self._refine_boxes(
+                content, denoise.boxes, stages.memory, stages.memory_text, grid, denoise.mask
+            )
+            stages.denoised = [
+                Layer(hidden @ text, box) for hidden, box in zip(restored.hidden, restored.references[1:], strict=True)
+            ]
+
+
+class _Tokens(NamedTuple):
+    hidden: Tensor  # [B, S, D]
+    logits: Tensor  # [B, S, C]
+    index: Tensor  # [B, Q]
+    boxes: Tensor  # [B, Q, 4]
+
+
+class _Boxes(NamedTuple):
+    hidden: list[Tensor]  # [B, T, D] of every box layer
+    references: list[Tensor]  # [B, T, 4] before the first layer and after every layer
+
+
+def project(channels: int, dim: int, kernel: int, stride: int = 1) -> nn.Sequential:
+    """A backbone map to the hidden width."""
+    return nn.Sequential(
+        nn.Conv2d(channels, dim, kernel, stride=stride, padding=kernel // 2), nn.GroupNorm(32, dim)
+    )
+
+
+def take(x: Tensor, index: Tensor) -> Tensor:
+    """Rows of x [B, S, D] at `index` [B, T]: [B, T, D]."""
+    return x.gather(1, index.unsqueeze(-1).expand(-1, -1, x.shape[-1]))
+
+
+def group_keypoints(
+    seeds: Tensor, keypoint_mask: Tensor | None, classes: Tensor
+) -> tuple[Tensor, Tensor | None]:
+    """Keypoint seeds [B, G, K, D] of every group's class, and which of its tokens it may attend to.
+
+    `seeds` [K, D], [C, K, D] or [B, C, K, D]; `keypoint_mask` [C, K]; `classes` [B, G]. The mask is
+    [B * G, 1, 1, 1 + K], or None when all keypoints are real.
+    """
+    batch, groups = classes.shape
+    if seeds.dim() == 2:
+        return seeds.expand(batch, groups, -1, -1), None
+    seeds = seeds.expand(batch, -1, -1, -1)
+    chosen = take(seeds.flatten(2), classes).view(batch, groups, *seeds.shape[2:])
+    if keypoint_mask is None:
+        return chosen, None
+    real = keypoint_mask[classes.flatten()]
+    return chosen, torch.cat((torch.ones_like(real[:, :1]), real), 1)[:, None, None]

@@ -1,0 +1,97 @@
+"""The main job on the clip in this repository, in real time, measured against its truth."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from engines.prompts import load_skeleton
+from stream.frame import Frame
+from stream.ledger import Ledger
+from stream.messages import TracksMessage, TrackMessage
+from stream.report import table_of
+from stream.session import Session
+from training.evaluation import Found, idf1, oks_ap, pck
+from training.truth import Truth
+
+ROOT = Path(__file__).parents[1]
+CLIP = ROOT / "configs" / "demo" / "crossing.mp4"
+
+
+def demo(out: Path) -> dict[str, Any]:
+    """Stream the clip with a subscriber in another process; write overlay, recording and figures into `out`."""
+    out.mkdir(parents=True, exist_ok=True)
+    files = {"overlay": out / "demo.mp4", "recording": out / "demo.parquet", "messages": out / "demo.jsonl"}
+    for path in files.values():  # the demo may be run again
+        path.unlink(missing_ok=True)
+    endpoint = f"ipc://{(out / 'demo.sock').resolve()}"
+    messages: list[TracksMessage] = []
+    began: list[float] = []
+
+    def keep(frame: Frame, message: TracksMessage) -> None:
+        began.append(time.monotonic())
+        messages.append(message)
+
+    session = Session(
+        str(CLIP),
+        publish=endpoint,
+        overlay=files["overlay"],
+        record=files["recording"],
+        realtime=True,
+        wait_for_subscriber=30.0,
+    )
+    with files["messages"].open("wb") as printed:
+        command = [sys.executable, str(ROOT / "run_stream.py"), "listen", endpoint, "--json", "--quiet", "3"]
+        subscriber = subprocess.Popen(command, stdout=printed)
+        ledger = session.run(keep)
+        subscriber.wait(timeout=60)
+    figures = ledger.as_dict() | {
+        "frames_per_s": round((len(began) - 1) / (began[-1] - began[0]), 2),
+        "received_by_subscriber": len(files["messages"].read_bytes().splitlines()),
+        "accuracy": accuracy(messages, Truth.load(CLIP.with_suffix(".json"))),
+        "files": {name: str(path) for name, path in files.items()},
+    }
+    (out / "demo.json").write_text(json.dumps(figures, indent=1) + "\n")
+    show(ledger, figures, out)
+    return figures
+
+
+def accuracy(messages: list[TracksMessage], truth: Truth) -> dict[str, float]:
+    """PCK, OKS-AP and IDF1 of the published tracks on the frames that were published."""
+    wanted = [truth.frames[message.frame] for message in messages]
+    found = [[_found(track) for track in message.tracks] for message in messages]
+    hits = pck(wanted, found)
+    skeleton = load_skeleton(truth.category)
+    figures = {
+        "PCK@0.1": hits[0.1],
+        "PCK@0.2": hits[0.2],
+        "OKS-AP": oks_ap(wanted, found, skeleton.sigmas)["AP"],
+        "IDF1": idf1(wanted, found)["idf1"],
+    }
+    return {name: round(value, 4) for name, value in figures.items()}
+
+
+def _found(track: TrackMessage) -> Found:
+    keypoints = np.array([point or (np.nan, np.nan) for point in track.keypoints])
+    return Found(np.array(track.box), track.score, keypoints, track.id)
+
+
+def show(ledger: Ledger, figures: dict[str, Any], out: Path) -> None:
+    """Print the table of the demo."""
+    table = table_of(ledger, "demo: persons in crossing.mp4, in real time")
+    table.add_row("received by the subscriber", str(figures["received_by_subscriber"]))
+    table.add_row("frames per second", str(figures["frames_per_s"]))
+    for name, value in figures["accuracy"].items():
+        table.add_row(name, f"{value:.3f}")
+    for name, path in figures["files"].items():
+        table.add_row(name, path)
+    table.add_row("figures", str(out / "demo.json"))
+    Console().print(table)

@@ -1,0 +1,34 @@
+"""What may be said of a source's address: never its password."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from urllib.parse import urlsplit
+
+_SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
+_SECRET = re.compile(r"(?i)(user(?:name)?|login|pass(?:word|wd)?|pwd|auth|token|secret|key|sig(?:nature)?)=[^&;/?#_]*")
+
+
+def scheme(spec: str) -> str | None:
+    """The scheme of a URL in small letters ("rtsp"), None for a path."""
+    match = _SCHEME.match(spec)
+    return match[1].lower() if match else None
+
+
+def redact(url: str) -> str:
+    """The URL without name and password; also `password=…` and the like in its path or query become `password=***`.
+
+    Everything up to the last @ goes, because people do not escape the / ? # @ in their passwords: an address with an @
+    further on loses more than it must, and none shows a part of a password. A path is returned as it is.
+    """
+    match = _SCHEME.match(url)
+    if not match:
+        return url
+    return match[0] + _SECRET.sub(r"\1=***", url[match.end() :].rpartition("@")[2])
+
+
+def camera_name(spec: str) -> str:
+    """A name for a source whose user gave none: the camera's host, else the file's, folder's or device's name."""
+    name = urlsplit(redact(spec)).hostname if scheme(spec) else Path(spec).stem
+    return re.sub(r"[^\w.-]+", "-", name or "").strip("-.") or "camera"

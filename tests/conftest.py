@@ -1,0 +1,61 @@
+"""What tests of several packages share: a real RTSP server."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+
+import pytest
+
+SERVER = Path(__file__).parent / "stream" / "rtsp_server.py"
+PYTHON = "/usr/bin/python3"  # Debian's, which has GStreamer's bindings
+BINDINGS = "import gi; gi.require_version('GstRtspServer', '1.0'); from gi.repository import GstRtspServer"
+
+
+class RtspServer:
+    """One clip served at `url` by a process of its own, to every client from its first frame and in real time."""
+
+    def __init__(self, clip: Path, user: str | None = None, password: str | None = None) -> None:
+        command = [PYTHON, str(SERVER), str(clip)]
+        if user and password:
+            command += ["--user", user, "--password", password]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        assert self.process.stdout
+        self.port = int(self.process.stdout.readline())
+        self.url = f"rtsp://127.0.0.1:{self.port}/clip"
+
+    def stall(self) -> None:
+        """Stop answering, connections stay."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def kill(self) -> None:
+        """Die at once."""
+        self.process.kill()
+        self.process.wait()
+
+    def __enter__(self) -> RtspServer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill()
+
+
+@pytest.fixture(scope="session")
+def rtsp_server() -> Iterator[Callable[..., RtspServer]]:
+    """RtspServer(clip, user=…, password=…), a context manager; all are dead when the tests end."""
+    if subprocess.run([PYTHON, "-c", BINDINGS], capture_output=True).returncode:
+        pytest.skip("Debian packages gir1.2-gst-rtsp-server-1.0 and python3-gst-1.0 are not installed")
+    servers: list[RtspServer] = []
+
+    def serve(clip: Path, user: str | None = None, password: str | None = None) -> RtspServer:
+        servers.append(RtspServer(clip, user, password))
+        return servers[-1]
+
+    yield serve
+    for server in servers:
+        server.kill()

@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import av
+import msgspec
+import numpy as np
+import pytest
+
+from stream.frame import Frame
+from stream.overlay import Overlay, draw
+from stream.sink import SinkError
+
+DRAWING = """
+import sys
+import av, numpy as np
+from stream.frame import Frame
+from stream.messages import decode
+from stream.overlay import Overlay
+message = decode(sys.stdin.buffer.read())
+picture = av.VideoFrame.from_ndarray(np.zeros((240, 320, 3), np.uint8), format="rgb24")
+overlay = Overlay(sys.argv[1], 30)
+for index in range(10**6):
+    overlay.write(Frame("hall", index, index / 30, index / 30, "file", 0.0, picture), message)
+    print(index, flush=True)
+"""
+
+
+def read(path: Path) -> tuple[list[float], list[np.ndarray], list[float]]:
+    """Times, pictures and times of the key frames of a video."""
+    with av.open(str(path)) as container:
+        frames = list(container.decode(video=0))
+        return (
+            [float(frame.pts * frame.time_base) for frame in frames],
+            [frame.to_ndarray(format="rgb24") for frame in frames],
+            [float(frame.pts * frame.time_base) for frame in frames if frame.key_frame],
+        )
+
+
+def black(frame: Frame) -> np.ndarray:
+    return np.zeros((frame.height, frame.width, 3), np.uint8)
+
+
+def test_the_video_shows_each_frame_at_its_capture_time_with_its_tracks(frame_of, message_of, tmp_path: Path) -> None:
+    order = [0, 1, 2, 5, 6, 40, 41, 80]
+    with Overlay(tmp_path / "out.mp4", 30) as overlay:
+        for index in order:
+            overlay.write(frame_of(index), message_of(index))
+    times, pictures, _ = read(tmp_path / "out.mp4")
+    assert times == pytest.approx([index / 30 for index in order], abs=1e-4)
+    for index, picture in zip(order, pictures, strict=True):
+        expected = draw(frame_of(index).to_rgb(), message_of(index)).astype(int)
+        assert np.abs(picture - expected).mean() < 8
+        assert np.abs(picture - frame_of(index).to_rgb().astype(int)).mean() > 8
+
+
+def test_a_key_frame_comes_at_least_every_second_whatever_the_rate(frame_of, message_of, tmp_path: Path) -> None:
+    with Overlay(tmp_path / "out.mp4", 30) as overlay:
+        for index in range(0, 120, 7):
+            overlay.write(frame_of(index), message_of(index))
+    times, _, keys = read(tmp_path / "out.mp4")
+    assert keys[0] == 0
+    assert max(np.diff([*keys, times[-1]])) < 1.3
+
+
+def test_time_that_steps_back_or_changes_clock_goes_on_by_one_frame(frame_of, message_of, tmp_path: Path) -> None:
+    def at(captured_at: float, clock: str) -> Frame:
+        frame = frame_of(0)
+        return Frame("hall", 0, 0.0, captured_at, clock, 0.0, frame.picture)
+
+    frames = [at(100.0, "arrival"), at(100.1, "arrival"), at(5000.0, "sender"), at(5000.1, "sender"), at(4999.0, "sender")]
+    with Overlay(tmp_path / "out.mp4", 20) as overlay:
+        for frame in frames:
+            overlay.write(frame, message_of(0))
+    times, _, _ = read(tmp_path / "out.mp4")
+    assert times == pytest.approx([0, 0.1, 0.15, 0.25, 0.3], abs=1e-4)
+
+
+def test_frames_of_another_or_an_odd_size_fit_the_first(frame_of, message_of, tmp_path: Path) -> None:
+    with Overlay(tmp_path / "out.mp4") as overlay:
+        overlay.write(frame_of(0, width=321, height=241), message_of(0))
+        overlay.write(frame_of(1, width=640, height=240), message_of(1, people=0))
+    _, pictures, _ = read(tmp_path / "out.mp4")
+    assert [picture.shape for picture in pictures] == [(240, 320, 3)] * 2
+    assert pictures[1][:50].mean() < 5 < pictures[1][70:170].mean()
+
+
+def test_a_killed_run_leaves_a_playable_video_that_lacks_a_second_at_most(message_of, tmp_path: Path) -> None:
+    from stream.messages import encode
+
+    command = [sys.executable, "-c", DRAWING, str(tmp_path / "out.mp4")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None and process.stdout is not None
+        process.stdin.write(encode(message_of(0)))
+        process.stdin.close()
+        while int(process.stdout.readline()) < 200:
+            pass
+        process.kill()
+    times, _, _ = read(tmp_path / "out.mp4")
+    assert len(times) > 200 - 31
+    assert times == pytest.approx([index / 30 for index in range(len(times))], abs=1e-4)
+
+
+def test_without_a_frame_no_file_stays_and_closing_twice_is_fine(tmp_path: Path) -> None:
+    overlay = Overlay(tmp_path / "out.mp4")
+    overlay.close()
+    overlay.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_writing_after_closing_is_refused(frame_of, message_of, tmp_path: Path) -> None:
+    overlay = Overlay(tmp_path / "out.mp4")
+    overlay.write(frame_of(0), message_of(0))
+    overlay.close()
+    with pytest.raises(SinkError, match="is closed"):
+        overlay.write(frame_of(1), message_of(1))
+    assert len(read(tmp_path / "out.mp4")[0]) == 1
+
+
+def test_an_existing_file_is_refused_unless_told_to_overwrite(frame_of, message_of, tmp_path: Path) -> None:
+    path = tmp_path / "out.mp4"
+    path.write_text("precious")
+    with pytest.raises(SinkError, match=f"^{path} exists already"):
+        Overlay(path)
+    assert path.read_text() == "precious"
+    with Overlay(path, overwrite=True) as overlay:
+        overlay.write(frame_of(0), message_of(0))
+    assert len(read(path)[0]) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("missing/out.mp4", "missing does not exist"), (".", "is a folder"), ("/proc/out.mp4", "cannot write")],
+)
+def test_a_place_that_cannot_be_written_is_refused_in_one_sentence(name: str, reason: str, tmp_path: Path) -> None:
+    with pytest.raises(SinkError, match=rf"^[^\n]*{reason}[^\n]*$"):
+        Overlay(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_drawing_leaves_its_input_alone_and_puts_keypoints_at_their_pixels(frame_of, message_of) -> None:
+    ground = black(frame_of(0))
+    picture = draw(ground, message_of(0, people=1))
+    assert not ground.any()
+    for x, y in message_of(0, people=1).tracks[0].keypoints:
+        assert picture[int(y), int(x)].any()
+    assert not picture[:, 200:].any()
+
+
+def test_each_identity_keeps_a_colour_of_its_own_and_limbs_show_their_side(frame_of, message_of) -> None:
+    message = message_of(0, people=2)
+    picture = draw(black(frame_of(0)), message).astype(int)
+    first, second = (picture[int(t.keypoints[0][1]), int(t.keypoints[0][0])] for t in message.tracks)
+    assert np.abs(first - second).max() > 100
+    left, right = (picture[120, int(x)] for x in (60 + 17.5, 60 - 17.5))  # half way from shoulder to hip
+    assert left.sum() > right.sum() + 100
+
+
+def test_a_coasting_track_looks_weaker_and_what_is_unknown_is_not_drawn(frame_of, message_of) -> None:
+    message = message_of(0, people=1)
+    [track] = message.tracks
+    coasting = msgspec.structs.replace(message, tracks=[msgspec.structs.replace(track, status="coasting")])
+    bare = msgspec.structs.replace(message, tracks=[msgspec.structs.replace(track, keypoints=[None] * 5)])
+    ground = black(frame_of(0))
+    below = (slice(152, 153), slice(40, 81))
+    assert draw(ground, coasting).astype(int).sum() < 0.8 * draw(ground, message).astype(int).sum()
+    assert not draw(ground, bare)[100:140, 45:75].any()
+    assert draw(ground, bare)[149:152, 40:81].any(axis=(0, 2)).all()
+    assert not draw(ground, coasting)[below].any(axis=(0, 2)).all()
+
+
+def test_places_far_outside_the_picture_are_drawn_without_harm(frame_of, message_of) -> None:
+    message = message_of(0, people=1)
+    wild = msgspec.structs.replace(
+        message.tracks[0], box=(-1e9, -1e9, 1e9, 1e9), keypoints=[(1e12, -1e12)] * 5, status="coasting"
+    )
+    start = time.monotonic()
+    draw(black(frame_of(0)), msgspec.structs.replace(message, tracks=[wild]))
+    assert time.monotonic() - start < 1

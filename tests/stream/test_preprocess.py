@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream.frame import Frame
+from stream.preprocess import Preprocessor, target_size
+
+
+def frame_of(rgb: np.ndarray, pixel_format: str = "rgb24") -> Frame:
+    picture = av.VideoFrame.from_ndarray(rgb, format="rgb24").reformat(format=pixel_format)
+    picture.pts, picture.time_base = 0, Fraction(1, 30)
+    return Frame("test", 0, 0.0, 0.0, "file", 0.0, picture)
+
+
+def smooth_picture(height: int, width: int) -> np.ndarray:
+    y, x = np.mgrid[0:height, 0:width]
+    channels = [np.sin(x / 17), np.cos(y / 23), np.sin((x + y) / 31)]
+    return (127.5 + 100 * np.stack(channels, -1)).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        ((640, 480), (1066, 800)),
+        ((480, 640), (800, 1066)),
+        ((1920, 1080), (1333, 750)),  # the long side limits: short = round(1333 * 1080 / 1920) = 750
+        ((800, 800), (800, 800)),
+        ((1000, 800), (1000, 800)),
+    ],
+)
+def test_the_published_resize_rule(size: tuple[int, int], expected: tuple[int, int]) -> None:
+    assert target_size(*size, 800, 1333) == expected
+
+
+@given(st.integers(100, 4000), st.integers(100, 4000))
+def test_a_resized_frame_keeps_its_aspect_and_stays_within_the_limits(width: int, height: int) -> None:
+    w, h = target_size(width, height, 144, 192)
+    rounding = max(width, height) / min(width, height)  # half a pixel of the short side, seen on the long one
+    assert min(w, h) <= 144 and max(w, h) <= 192 + rounding
+    assert (w >= h) == (width >= height) or w == h
+
+
+def test_pixels_are_normalised_with_imagenets_statistics() -> None:
+    grey = np.full((144, 192, 3), 128, np.uint8)
+    image = Preprocessor(144, 192, torch.device("cpu"))(frame_of(grey))
+    expected = (128 / 255 - np.array([0.485, 0.456, 0.406])) / np.array([0.229, 0.224, 0.225])
+    assert image.shape == (1, 3, 144, 192)
+    np.testing.assert_allclose(image.mean((0, 2, 3)).numpy(), expected, atol=0.02)
+
+
+def test_ffmpegs_scaler_agrees_with_torchs_antialiased_resize() -> None:
+    preprocess = Preprocessor(144, 192, torch.device("cpu"))
+    frame = frame_of(smooth_picture(480, 640))
+    scaled = preprocess._scale_on_cpu(frame.picture, (192, 144))
+    reference = preprocess._scale_here(frame, (192, 144))
+    assert (scaled - reference).abs().mean() < 1.0  # of 255
+    assert (scaled - reference).abs().max() < 6.0
+
+
+def test_red_comes_first_and_row_zero_is_on_top_for_planar_video() -> None:
+    rgb = np.zeros((144, 192, 3), np.uint8)
+    rgb[:72, :, 0] = 255
+    image = Preprocessor(144, 192, torch.device("cpu"))(frame_of(rgb, "yuv420p"))[0]
+    assert image[0, :60].mean() > 1.5 and image[0, 80:].mean() < -1.5
+    assert image[2].mean() < -1.0

@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import zmq
+
+from stream.listener import ListenError, describe, listen
+from stream.messages import decode
+from stream.publisher import Publisher, PublishError
+
+COUNTING = """
+import sys
+from stream.listener import listen
+for message in listen(sys.argv[1], quiet=20):
+    print(message.camera, message.frame, flush=True)
+    if message.frame == int(sys.argv[2]):
+        break
+"""
+
+
+def test_a_subscriber_in_another_process_receives_every_message(message_of) -> None:
+    with Publisher("tcp://127.0.0.1:0") as publisher:
+        command = [sys.executable, "-c", COUNTING, publisher.endpoint, "499"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert publisher.wait_for_subscriber(20)
+            for index in range(500):
+                publisher.publish(message_of(index))
+            output, _ = process.communicate(timeout=20)
+    assert output.splitlines() == [f"hall {index}" for index in range(500)]
+
+
+def test_the_wire_has_a_topic_per_camera_and_one_payload(message_of) -> None:
+    with Publisher("tcp://127.0.0.1:0") as publisher, zmq.Context() as context, context.socket(zmq.SUB) as subscriber:
+        subscriber.subscribe(b"tracks/door")
+        subscriber.connect(publisher.endpoint)
+        assert publisher.wait_for_subscriber(5)
+        publisher.publish(message_of(0, camera="hall"))
+        publisher.publish(message_of(1, camera="door"))
+        topic, payload = subscriber.recv_multipart()
+    assert topic == b"tracks/door"
+    assert decode(payload).frame == 1
+
+
+def test_waiting_for_a_subscriber_ends_with_its_timeout_and_notices_who_left(message_of) -> None:
+    with Publisher("tcp://127.0.0.1:0") as publisher:
+        assert not publisher.wait_for_subscriber(0.05)
+        messages = listen(publisher.endpoint)
+        assert publisher.wait_for_subscriber(5)
+        publisher.publish(message_of(0))
+        assert next(messages).frame == 0
+        messages.close()
+        deadline = time.monotonic() + 5
+        while publisher.wait_for_subscriber(0):
+            assert time.monotonic() < deadline
+
+
+def test_a_subscriber_that_does_not_read_never_blocks_the_publisher(message_of) -> None:
+    message = message_of(0, people=4)
+    with Publisher("tcp://127.0.0.1:0") as publisher, zmq.Context() as context, context.socket(zmq.SUB) as subscriber:
+        subscriber.setsockopt(zmq.LINGER, 0)
+        subscriber.setsockopt(zmq.RCVHWM, 1)
+        subscriber.subscribe(b"")
+        subscriber.connect(publisher.endpoint)
+        assert publisher.wait_for_subscriber(5)
+        slowest = 0.0
+        for _ in range(6000):
+            start = time.monotonic()
+            publisher.publish(message)
+            slowest = max(slowest, time.monotonic() - start)
+        start = time.monotonic()
+        publisher.close()
+        assert time.monotonic() - start < 1.5
+    assert slowest < 0.5
+
+
+def test_messages_sent_just_before_closing_still_arrive(message_of) -> None:
+    publisher = Publisher("tcp://127.0.0.1:0")
+    messages = listen(publisher.endpoint, quiet=5)
+    assert publisher.wait_for_subscriber(5)
+    publisher.publish(message_of(11))
+    publisher.close()
+    publisher.close()
+    assert next(messages).frame == 11
+    messages.close()
+    with pytest.raises(PublishError, match="closed"):
+        publisher.publish(message_of(12))
+
+
+def test_closing_in_another_thread_ends_the_wait_for_a_subscriber() -> None:
+    publisher = Publisher("tcp://127.0.0.1:0")
+    threading.Timer(0.1, publisher.close).start()
+    assert not publisher.wait_for_subscriber(10)
+
+
+def test_an_endpoint_in_use_is_refused_by_name() -> None:
+    with (
+        Publisher("tcp://127.0.0.1:0") as first,
+        pytest.raises(PublishError, match=rf"^cannot publish at {first.endpoint}: it is in use already; [^\n]*$"),
+    ):
+        Publisher(first.endpoint)
+
+
+def test_an_ipc_path_in_use_is_refused_and_one_left_behind_is_taken(tmp_path: Path) -> None:
+    endpoint = f"ipc://{tmp_path}/tracks"
+    with Publisher(endpoint), pytest.raises(PublishError, match="in use already"):
+        Publisher(endpoint)
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(f"{tmp_path}/dead")
+    Publisher(f"ipc://{tmp_path}/dead").close()
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "reason"),
+    [
+        ("nonsense", "no ZeroMQ endpoint"),
+        ("http://127.0.0.1:5555", "no ZeroMQ endpoint"),
+        ("tcp://127.0.0.1", "no ZeroMQ endpoint"),
+        ("", "no ZeroMQ endpoint"),
+        ("tcp://203.0.113.7:5555", "no such address"),
+        ("ipc:///no/such/folder/tracks", "No such file or directory"),
+    ],
+)
+def test_an_endpoint_that_cannot_be_bound_is_refused_in_one_sentence(endpoint: str, reason: str) -> None:
+    with pytest.raises(PublishError, match=rf"^cannot publish at {endpoint}: [^\n]*{reason}"):
+        Publisher(endpoint)
+
+
+def test_a_listener_outlives_the_publisher_and_finds_the_next_one(message_of) -> None:
+    first = Publisher("tcp://127.0.0.1:0")
+    messages = listen(first.endpoint, quiet=10)
+    assert first.wait_for_subscriber(5)
+    first.publish(message_of(1))
+    assert next(messages).frame == 1
+    first.close()
+    with Publisher(first.endpoint) as second:
+        assert second.wait_for_subscriber(10)
+        second.publish(message_of(2))
+        assert next(messages).frame == 2
+        messages.close()
+
+
+def test_a_listener_ends_when_it_has_been_quiet() -> None:
+    with Publisher("tcp://127.0.0.1:0") as publisher:
+        assert list(listen(publisher.endpoint, quiet=0.1)) == []
+
+
+@pytest.mark.parametrize("endpoint", ["nonsense", "tcp://*:5555", ""])
+def test_listening_to_a_malformed_endpoint_is_refused_at_once(endpoint: str) -> None:
+    with pytest.raises(ListenError, match=r"^cannot listen to [^\n]*; write it like tcp://127.0.0.1:5555$"):
+        listen(endpoint)
+
+
+def test_a_message_is_described_in_one_line(message_of) -> None:
+    line = describe(message_of(30))
+    assert line.startswith("hall frame 30 at 1.000 s (file clock), ")
+    assert line.endswith(" ms: person 1 0.90 confirmed, person 2 0.90 confirmed")
+    assert describe(message_of(0, people=0)).endswith("no tracks")

@@ -1,0 +1,402 @@
+"""Files, folders and cameras give every frame, on time, and fail in one sentence."""
+
+from __future__ import annotations
+
+import http.server
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream.frame import Frame
+from stream.sources import SourceError, SourceLost, open_source, redact
+from stream.sources.address import camera_name
+
+Serve = Callable[..., Any]
+ROOT = Path(__file__).parents[2]
+
+
+def decoded(clip: Path) -> list[np.ndarray]:
+    """What PyAV itself makes of a file."""
+    with av.open(clip) as container:
+        return [picture.to_ndarray() for picture in container.decode(video=0)]
+
+
+def frames_until_lost(url: str) -> tuple[list[Frame], SourceLost]:
+    frames: list[Frame] = []
+    with open_source(url) as source, pytest.raises(SourceLost) as lost:
+        for frame in source:
+            frames.append(frame)
+    return frames, lost.value
+
+
+def assert_same_pictures(frames: list[Frame], expected: list[np.ndarray]) -> None:
+    assert len(frames) == len(expected)
+    for frame, picture in zip(frames, expected, strict=True):
+        assert np.array_equal(frame.picture.to_ndarray(), picture)
+
+
+def refusal(spec: str | Path) -> str:
+    with pytest.raises(SourceError) as refused:
+        open_source(spec).close()
+    message = str(refused.value)
+    assert message
+    assert "\n" not in message
+    assert "Traceback" not in message
+    return message
+
+
+# Files
+
+
+@pytest.mark.parametrize("b_frames", [0, 2])
+def test_a_file_gives_every_frame_in_order(
+    make_clip: Callable[..., Path], number_shown: Callable[..., int], tmp_path: Path, b_frames: int
+) -> None:
+    path = make_clip(tmp_path / "a:b.mp4", frames=40, rate=25, b_frames=b_frames)
+    with open_source(path) as source:
+        assert (source.camera, source.live) == ("a-b", False)
+        assert (source.width, source.height, source.rate) == (128, 96, 25)
+        frames = list(source)
+    assert [number_shown(frame.to_rgb()) for frame in frames] == list(range(40))
+    assert [frame.index for frame in frames] == list(range(40))
+    assert [frame.captured_at for frame in frames] == pytest.approx([i / 25 for i in range(40)])
+    assert {frame.clock for frame in frames} == {"file"}
+    assert_same_pictures(frames, decoded(path))
+    assert source.corrupt == 0
+
+
+def test_a_file_waits_for_a_slow_reader(clip: Path) -> None:
+    with open_source(clip) as source:
+        indices = []
+        for frame in source:
+            time.sleep(0.005)
+            indices.append(frame.index)
+    assert indices == list(range(30))
+
+
+def test_a_file_in_real_time_keeps_its_pace(clip: Path) -> None:
+    with open_source(clip, realtime=True) as source:
+        assert source.live
+        time.sleep(0.1)  # time begins to run with the first look
+        looked = time.monotonic()
+        released = [(frame, time.monotonic()) for frame in source]
+    start = released[0][0].arrived
+    assert 0 <= start - looked < 0.2
+    for frame, at in released:
+        assert frame.arrived == pytest.approx(start + frame.index / 30, abs=1e-6)
+        assert at >= frame.arrived
+    lateness = sorted(at - frame.arrived for frame, at in released)
+    assert lateness[len(lateness) // 2] < 0.01
+
+
+def test_a_reader_who_is_late_gets_the_due_frames_at_once(clip: Path) -> None:
+    with open_source(clip, realtime=True) as source:
+        first = next(source)
+        time.sleep(0.4)
+        late = [next(source) for _ in range(9)]
+        assert time.monotonic() - first.arrived < 0.6
+    assert [frame.index for frame in late] == list(range(1, 10))
+    assert late[-1].arrived == pytest.approx(first.arrived + 0.3)
+
+
+def test_broken_packets_are_counted_and_the_rest_is_shown(make_clip: Callable[..., Path], tmp_path: Path) -> None:
+    path = make_clip(tmp_path / "whole.mp4", frames=60, key_every=10)
+    with av.open(path) as container:
+        packets = [(packet.pos or 0, packet.size) for packet in container.demux(video=0) if packet.size]
+    data = bytearray(path.read_bytes())
+    for position, size in packets[20:24]:
+        data[position : position + size] = bytes(size)
+    path.write_bytes(data)
+    with open_source(path) as source:
+        frames = list(source)
+    assert source.corrupt >= 4
+    assert len(frames) >= 50
+
+
+def test_closing_a_file_ends_its_iteration(clip: Path) -> None:
+    with open_source(clip) as source:
+        next(source)
+        source.close()
+        source.close()
+        assert list(source) == []
+
+
+# Folders
+
+
+def test_a_folder_is_a_video_of_25_frames_per_second(tmp_path: Path) -> None:
+    for number in range(12):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), np.full((48, 64, 3), (0, 0, 20 * number), np.uint8))
+    (tmp_path / "notes.txt").write_text("not an image")
+    (tmp_path / "5.png").write_bytes(b"broken")
+    with open_source(tmp_path, camera="shelf") as source:
+        assert (source.width, source.height, source.rate, source.live) == (64, 48, 25, False)
+        frames = list(source)
+    numbers = [0, 1, 2, 3, 4, 6, 7, 8, 9, 10, 11]
+    assert [frame.to_rgb()[0, 0].tolist() for frame in frames] == [[20 * n, 0, 0] for n in numbers]
+    assert [frame.pts for frame in frames] == pytest.approx([n / 25 for n in numbers])
+    assert {frame.camera for frame in frames} == {"shelf"}
+    assert source.corrupt == 1
+
+
+# RTSP
+
+
+@pytest.mark.parametrize("b_frames", [0, 2])
+def test_rtsp_gives_the_files_frames_bit_for_bit_from_the_first(
+    make_clip: Callable[..., Path], rtsp_server: Serve, tmp_path: Path, b_frames: int
+) -> None:
+    path = make_clip(tmp_path / "clip.mp4", frames=25, b_frames=b_frames)
+    with rtsp_server(path) as server:
+        frames, lost = frames_until_lost(server.url)
+    assert_same_pictures(frames, decoded(path))
+    assert [frame.pts - frames[0].pts for frame in frames] == pytest.approx([i / 30 for i in range(25)], abs=1e-4)
+    assert str(lost) == f"rtsp://127.0.0.1:{server.port}/clip ended"
+
+
+def test_rtsp_frames_come_in_real_time_with_unix_capture_times(clip: Path, rtsp_server: Serve) -> None:
+    with rtsp_server(clip) as server, open_source(server.url, camera="door") as source:
+        assert source.live
+        assert (source.width, source.height) == (128, 96)
+        frames = []
+        for frame in source:
+            assert 0 <= time.time() - frame.captured_at < 1
+            frames.append(frame)
+            if frame.index == 25:
+                break
+    assert {(frame.camera, frame.clock) for frame in frames} == {("door", "arrival")}
+    assert frames[-1].arrived - frames[5].arrived == pytest.approx(20 / 30, abs=0.2)
+    assert frames[-1].captured_at - frames[15].captured_at == pytest.approx(10 / 30, abs=0.03)
+
+
+def test_rtsp_changes_to_the_senders_clock(make_clip: Callable[..., Path], rtsp_server: Serve, tmp_path: Path) -> None:
+    path = make_clip(tmp_path / "long.mp4", frames=240)
+    with rtsp_server(path) as server, open_source(server.url) as source:
+        frames = [next(frame for frame in source if frame.clock == "sender")]
+        ages = []
+        for _ in range(10):
+            frames.append(next(source))
+            ages.append(time.time() - frames[-1].captured_at)
+    assert [frame.captured_at - frames[0].captured_at for frame in frames] == pytest.approx(
+        [i / 30 for i in range(11)], abs=1e-3
+    )
+    # The server's clock is ours: one frame interval until FFmpeg knows that a frame is complete, and no more.
+    assert 0 <= min(ages) < 0.05
+
+
+def test_closing_from_another_thread_frees_a_reader_of_a_stalled_camera(clip: Path, rtsp_server: Serve) -> None:
+    freed = threading.Event()
+
+    def watch() -> None:
+        list(source)
+        freed.set()
+
+    with rtsp_server(clip) as server, open_source(server.url) as source:
+        next(source)
+        server.stall()
+        reading = threading.Thread(target=watch)
+        reading.start()
+        assert not freed.wait(0.5)
+        closing = time.monotonic()
+        source.close()
+        assert freed.wait(5)
+        assert time.monotonic() - closing < 1
+        reading.join()
+
+
+def test_a_stall_is_a_loss_within_two_and_a_half_seconds(clip: Path, rtsp_server: Serve) -> None:
+    with rtsp_server(clip) as server, open_source(server.url) as source:
+        next(source)
+        server.stall()
+        stalled = time.monotonic()
+        with pytest.raises(SourceLost, match="sent nothing for 2 s"):
+            list(source)
+        assert time.monotonic() - stalled < 2.5
+
+
+def test_a_killed_server_is_a_loss(clip: Path, rtsp_server: Serve) -> None:
+    with rtsp_server(clip) as server, open_source(server.url) as source:
+        next(source)
+        server.kill()
+        with pytest.raises(SourceLost, match=r"ended|failed"):
+            list(source)
+
+
+def test_a_password_opens_and_is_never_told(clip: Path, rtsp_server: Serve) -> None:
+    with rtsp_server(clip, user="joe", password="s3cret") as server:
+        with open_source(f"rtsp://joe:s3cret@127.0.0.1:{server.port}/clip") as source:
+            assert next(source).index == 0
+            assert source.camera == "127.0.0.1"
+        wrong = refusal(f"rtsp://joe:s3creT@127.0.0.1:{server.port}/clip")
+        missing = refusal(f"rtsp://joe:s3cret@127.0.0.1:{server.port}/other")
+    assert wrong == f"rtsp://127.0.0.1:{server.port}/clip asks for another name and password than those given"
+    assert missing == f"rtsp://127.0.0.1:{server.port}/other is not a stream which that camera or server has (404)"
+
+
+def test_ctrl_c_ends_a_process_that_waits_for_a_stalled_camera(clip: Path, rtsp_server: Serve) -> None:
+    program = "import sys; from stream.sources import *\nfor f in open_source(sys.argv[1]): print(f.index, flush=True)"
+    with rtsp_server(clip) as server:
+        command = [sys.executable, "-c", program, server.url]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT, text=True) as reader:
+            assert reader.stdout
+            reader.stdout.readline()
+            server.stall()
+            time.sleep(0.3)
+            interrupted = time.monotonic()
+            reader.send_signal(2)
+            _, errors = reader.communicate(timeout=10)
+        assert time.monotonic() - interrupted < 2
+    assert errors.rstrip().endswith("KeyboardInterrupt")
+
+
+# HTTP
+
+
+class Mjpeg(http.server.BaseHTTPRequestHandler):
+    """A camera that sends 15 JPEGs, one each 30 ms."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+        self.end_headers()
+        for number in range(15):
+            picture = cv2.imencode(".jpg", np.full((48, 64, 3), 15 * number, np.uint8))[1].tobytes()
+            head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(picture)}\r\n\r\n"
+            self.wfile.write(head.encode() + picture + b"\r\n")
+            time.sleep(0.03)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Keep quiet."""
+
+
+class Files(http.server.SimpleHTTPRequestHandler):
+    """The files of a folder."""
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Keep quiet."""
+
+
+@contextmanager
+def http_server(handler: Callable[..., http.server.BaseHTTPRequestHandler]) -> Iterator[int]:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield server.server_address[1]
+        server.shutdown()
+
+
+def test_a_file_over_http_is_a_file(clip: Path) -> None:
+    with http_server(partial(Files, directory=clip.parent)) as port:
+        source = open_source(f"http://127.0.0.1:{port}/{clip.name}")
+        assert not source.live
+        assert_same_pictures(list(source), decoded(clip))
+
+
+def test_mjpeg_over_http_is_live_and_timed_by_arrival() -> None:
+    with http_server(Mjpeg) as port:
+        frames, lost = frames_until_lost(f"http://joe:s3cret@127.0.0.1:{port}/video")
+    assert [round(frame.to_rgb().mean() / 15) for frame in frames] == list(range(15))
+    assert {frame.clock for frame in frames} == {"arrival"}
+    assert frames[-1].captured_at - frames[4].captured_at == pytest.approx(0.3, abs=0.1)
+    assert "s3cret" not in str(lost)
+
+
+# Refusals
+
+
+def test_each_unusable_source_is_refused_in_one_sentence(clip: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty.mp4").touch()
+    (tmp_path / "notes.txt").write_text("hello\n" * 100)
+    (tmp_path / "noise.mp4").write_bytes(np.random.default_rng(0).bytes(20_000))
+    (tmp_path / "cut.mp4").write_bytes(clip.read_bytes()[:1000])
+    damaged = bytearray(clip.read_bytes())
+    damaged[:2000] = bytes(2000)
+    (tmp_path / "damaged.mp4").write_bytes(damaged)
+    with av.open(tmp_path / "sound.wav", "w") as container:
+        sound = container.add_stream("pcm_s16le", rate=8000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), "s16", "mono")
+        frame.sample_rate = 8000
+        container.mux(sound.encode(frame))
+
+    assert refusal(tmp_path / "none.mp4") == f"there is no file or folder {tmp_path}/none.mp4"
+    assert "contains no images" in refusal(tmp_path / "empty")
+    assert "contains no video" in refusal(tmp_path / "notes.txt")
+    assert "contains no video" in refusal(tmp_path / "sound.wav")
+    for name in ("empty.mp4", "noise.mp4", "cut.mp4", "damaged.mp4"):
+        assert refusal(tmp_path / name) == f"{tmp_path}/{name} is not a video, or its beginning is damaged"
+    assert refusal("/dev/video99") == "there is no camera /dev/video99"
+    assert "neither a file nor" in refusal("/dev/null")
+    assert "only rtsp, rtsps, http and https" in refusal("ftp://joe:s3cret@host/a")
+
+
+def test_a_camera_that_is_not_there_is_refused_without_its_password() -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+        message = refusal(f"rtsp://joe:s3cret@127.0.0.1:{port}/live?token=abc")
+    assert message == f"rtsp://127.0.0.1:{port}/live?token=*** refused the connection"
+
+
+def test_a_server_that_speaks_something_else_is_refused(clip: Path) -> None:
+    with http_server(partial(Files, directory=clip.parent)) as port:
+        refusal(f"rtsp://joe:s3cret@127.0.0.1:{port}/clip")
+        assert "(404)" in refusal(f"http://joe:s3cret@127.0.0.1:{port}/none.mp4")
+
+
+def test_ffmpeg_says_nothing_of_its_own(clip: Path, tmp_path: Path) -> None:
+    data = clip.read_bytes()
+    damage = data.index(b"mdat") + 1500
+    (tmp_path / "broken.mp4").write_bytes(data[:damage] + bytes(400) + data[damage + 400 :])
+    program = "import sys; from stream.sources import *\ns = open_source(sys.argv[1]); list(s); print(s.corrupt > 0)"
+    result = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "broken.mp4")], capture_output=True, text=True, cwd=ROOT
+    )
+    assert (result.stdout, result.stderr) == ("True\n", "")
+
+
+# Addresses
+
+
+@given(st.text(st.characters(codec="ascii", categories=("L", "N", "P", "S")), min_size=6))
+def test_no_password_survives_redaction_even_with_characters_that_belong_to_urls(password: str) -> None:
+    assert redact(f"rtsp://admin:{password}@10.0.0.5:554/live") == "rtsp://10.0.0.5:554/live"
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("rtsp://cam/live", "rtsp://cam/live"),
+        ("http://cam/v?user=joe&password=pw&x=1", "http://cam/v?user=***&password=***&x=1"),
+        ("rtsp://cam/user=admin_password=pw_channel=1.sdp", "rtsp://cam/user=***_password=***_channel=1.sdp"),
+        ("/home/a@b/clip.mp4", "/home/a@b/clip.mp4"),
+    ],
+)
+def test_what_is_told_of_an_address(address: str, told: str) -> None:
+    assert redact(address) == told
+
+
+@pytest.mark.parametrize(
+    ("spec", "name"),
+    [
+        ("rtsp://joe:pw@10.0.0.5:554/live", "10.0.0.5"),
+        ("clips/two people.mp4", "two-people"),
+        ("/dev/video0", "video0"),
+        ("https://cams.example.org/yard.m3u8?key=1", "cams.example.org"),
+    ],
+)
+def test_a_source_without_a_name_is_called_after_its_address(spec: str, name: str) -> None:
+    assert camera_name(spec) == name

@@ -1,0 +1,300 @@
+"""Identities, life and robustness of tracks."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from trackers import Detections, KeypointStatus, Status, Tracker, TrackerConfig, Tracks
+from training.evaluation import Found, found, idf1
+from training.truth import Instance
+
+# A standing figure of height 1, feet at the origin, x to the right and y down; 17 keypoints in COCO's order.
+FIGURE = np.array(
+    [[0.03, -0.93], [0.04, -0.95], [0, -0.95], [0.03, -0.94], [-0.03, -0.94], [0.06, -0.81], [-0.06, -0.81],
+     [0.08, -0.64], [-0.08, -0.64], [0.1, -0.5], [-0.1, -0.5], [0.045, -0.52], [-0.045, -0.52], [0.05, -0.27],
+     [-0.05, -0.27], [0.05, -0.03], [-0.05, -0.03]]
+)  # fmt: skip
+LIMBS = {7: 0.06, 8: -0.06, 9: 0.13, 10: -0.13, 13: -0.08, 14: 0.08, 15: -0.16, 16: 0.16}
+NOISE = np.array([0.02] * 5 + [0.025] * 2 + [0.04] * 2 + [0.065] * 2 + [0.025] * 2 + [0.035] * 2 + [0.065] * 2)
+FRAME = 1 / 30
+
+
+def walker(x: float, height: float, phase: float) -> tuple[np.ndarray, np.ndarray]:
+    """Box [4] and keypoints [17, 2] of a person in mid-stride at x."""
+    points = FIGURE.copy()
+    for keypoint, swing in LIMBS.items():
+        points[keypoint, 0] += swing * np.sin(phase)
+    points = points * height + [x, 300 + 0.4 * height]
+    return np.concatenate([points.min(0) - 0.04 * height, points.max(0) + 0.04 * height]), points
+
+
+def seen(*people: tuple[np.ndarray, np.ndarray], scores: list[float] | None = None, class_id: int = 0) -> Detections:
+    n = len(people)
+    boxes, points = (np.array([p[i] for p in people]) for i in range(2))
+    return Detections(boxes, scores or [0.9] * n, np.full(n, class_id), points, np.ones((n, 17)))
+
+
+ALICE, BOB = walker(150, 200, 0.5), walker(450, 150, 2.0)
+NOBODY = Detections.empty(17)
+
+
+def same(a: Tracks, b: Tracks, shift: float = 0.0) -> None:
+    for field in fields(a):
+        moved = shift if field.name in ("boxes", "keypoints", "measurements") else 0.0
+        expected = getattr(a, field.name)
+        np.testing.assert_allclose(getattr(b, field.name), expected + moved, rtol=0, atol=1e-7 * (shift != 0))
+
+
+def crowd(seed: int, seconds: float = 8.0) -> tuple[list[list[Instance]], list[Detections]]:
+    """Three people crossing with all a small detector does wrong: jitter, misses, outliers, duplicates, clutter.
+
+    Who is mostly hidden behind a nearer person is missed nearly always.
+    """
+    rng = np.random.default_rng(seed)
+    heights, x, speed = np.array([230, 180, 140.0]), np.array([100, 320, 560.0]), np.array([85, -70, -60.0])
+    truth, detected = [], []
+    for frame in range(round(seconds / FRAME)):
+        people = [walker(x[i] + speed[i] * frame * FRAME, heights[i], 6 * frame * FRAME + i) for i in range(3)]
+        instances, given = [], []
+        for i, (box, points) in enumerate(people):
+            near = [b for b, _ in people[:i]]
+            hidden = [any((b[:2] < p).all() and (p < b[2:]).all() for b in near) for p in points]
+            instances.append(Instance(i, box, np.column_stack([points, 2 - np.array(hidden)])))
+            if rng.random() < (0.9 if np.mean(hidden) > 0.6 else 0.12):
+                continue
+            for copies in range(1 + (rng.random() < 0.06)):
+                off = rng.normal(0, 1, (17, 2)) * NOISE[:, None]
+                off[rng.random(17) < 0.04] *= 6
+                off[rng.random(17) < 0.05] = np.nan
+                spoilt = box + rng.normal(0, 0.025, 4) * heights[i]
+                given.append((spoilt, points + off * heights[i], np.clip(rng.normal(0.65, 0.15), 0, 1) - 0.1 * copies))
+        for _ in range(rng.poisson(0.1)):
+            given.append((*walker(rng.uniform(0, 640), rng.uniform(60, 250), 0), rng.uniform(0.1, 0.6)))
+        truth.append(instances)
+        detected.append(seen(*(g[:2] for g in given), scores=[g[2] for g in given]) if given else NOBODY)
+    return truth, detected
+
+
+def follow(detected: list[Detections]) -> list[list[Found]]:
+    tracker, tracked = Tracker(), []
+    for frame, detections in enumerate(detected):
+        tracks = tracker.update(detections, frame * FRAME).confirmed()
+        tracked.append(found(tracks.boxes, tracks.scores, tracks.keypoints, tracks.ids))
+    return tracked
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_people_who_cross_keep_their_identity(seed: int) -> None:
+    truth, detected = crowd(seed)
+    assert idf1(truth, follow(detected))["idf1"] >= 0.95
+
+
+def test_tracks_are_nearer_the_truth_than_detections() -> None:
+    truth, detected = crowd(3)
+    tracker, raw, filtered = Tracker(), [], []
+    for frame, detections in enumerate(detected):
+        tracks = tracker.update(detections, frame * FRAME)
+        for row in np.flatnonzero(tracks.status == Status.CONFIRMED):
+            nearest = min(truth[frame], key=lambda i: float(np.abs(i.box - tracks.boxes[row]).sum()))
+            measured = ~np.isnan(tracks.measurements[row, :, 0])
+            raw.append((tracks.measurements[row] - nearest.keypoints[:, :2])[measured])
+            filtered.append((tracks.keypoints[row] - nearest.keypoints[:, :2])[measured])
+    raw_rms, filtered_rms = (np.sqrt((np.concatenate(e) ** 2).mean()) for e in (raw, filtered))
+    assert filtered_rms < 0.75 * raw_rms
+
+
+def test_a_track_is_tentative_then_confirmed_then_coasts_then_is_forgotten() -> None:
+    tracker = Tracker()
+    assert tracker.update(seen(ALICE), 10.0).status.tolist() == [Status.TENTATIVE]
+    born = tracker.update(seen(ALICE), 10.1)
+    assert born.status.tolist() == [Status.CONFIRMED] and born.ages == pytest.approx([0.1])
+    assert tracker.update(NOBODY, 10.42).status.tolist() == [Status.COASTING]
+    assert len(tracker.update(NOBODY, 10.44)) == 0  # 0.34 s: no longer published
+    again = tracker.update(seen(ALICE), 10.9)  # 0.80 s: not yet forgotten
+    assert again.ids == born.ids and again.status.tolist() == [Status.CONFIRMED]
+    assert tracker.update(seen(ALICE), 11.8).ids != born.ids  # 0.90 s: forgotten
+
+
+def test_a_tentative_track_is_published_only_when_detected() -> None:
+    tracker = Tracker()
+    tracker.update(seen(ALICE), 0.0)
+    assert len(tracker.update(NOBODY, 0.1)) == 0
+    assert tracker.update(seen(ALICE), 0.2).status.tolist() == [Status.CONFIRMED]
+
+
+def test_poor_detections_continue_tracks_but_start_none() -> None:
+    tracker = Tracker()
+    assert len(tracker.update(seen(ALICE, scores=[0.2]), 0.0)) == 0
+    tracker.update(seen(ALICE), 0.1)
+    tracker.update(seen(ALICE), 0.2)
+    assert tracker.update(seen(ALICE, scores=[0.2]), 0.3).status.tolist() == [Status.CONFIRMED]
+    assert tracker.update(seen(ALICE, scores=[0.05]), 0.4).status.tolist() == [Status.COASTING]
+
+
+def test_a_second_detection_of_a_person_starts_no_track() -> None:
+    tracker = Tracker()
+    twin = (ALICE[0] + 3, ALICE[1] + 3)
+    for frame in range(5):
+        assert len(tracker.update(seen(ALICE, twin, scores=[0.8, 0.7]), frame * FRAME)) == 1
+
+
+def test_classes_never_mix() -> None:
+    tracker = Tracker()
+    for frame in range(3):
+        first = tracker.update(seen(ALICE, class_id=1), frame * FRAME)
+    both = tracker.update(seen(ALICE, class_id=2), 3 * FRAME)
+    assert dict(zip(both.class_ids.tolist(), both.status.tolist(), strict=True)) == {
+        1: Status.COASTING,
+        2: Status.TENTATIVE,
+    }
+    assert both.ids[both.class_ids == 1] == first.ids
+
+
+def test_predict_changes_nothing_and_returns_the_published_rows() -> None:
+    truth, detected = crowd(4, seconds=2)
+    asked, silent = Tracker(), Tracker()
+    assert len(asked.predict(0.0)) == 0
+    for frame, detections in enumerate(detected):
+        now = asked.update(detections, frame * FRAME)
+        before = copy.deepcopy(now)
+        later = asked.predict(frame * FRAME + 0.1)
+        same(before, now)
+        same(silent.update(detections, frame * FRAME), now)
+        np.testing.assert_array_equal(later.ids, now.ids)
+        np.testing.assert_array_equal(later.status, now.status)
+        assert np.isnan(later.measurements).all()
+        assert not np.isin(later.keypoint_status, [KeypointStatus.MEASURED, KeypointStatus.REJECTED]).any()
+        assert (later.covariances[..., 0, 0] > now.covariances[..., 0, 0]).all()
+        np.testing.assert_allclose(later.ages, now.ages + 0.1)
+
+
+def test_prediction_runs_ahead_of_a_walker() -> None:
+    tracker = Tracker()
+    for frame in range(30):
+        tracks = tracker.update(seen(walker(100 + 120 * frame * FRAME, 200, 0)), frame * FRAME)
+    ahead = tracker.predict(29 * FRAME + 0.1).keypoints - tracks.keypoints
+    assert ahead[0].mean(0) == pytest.approx([12, 0], abs=1)
+    np.testing.assert_allclose(tracks.velocities[0].mean(0), [120, 0], atol=10)
+
+
+def test_a_keypoint_never_seen_is_somewhere_in_the_box_until_it_is_seen() -> None:
+    tracker = Tracker()
+    blind = seen(ALICE)
+    blind.keypoints[:, 9] = np.nan
+    for frame in range(3):
+        tracks = tracker.update(blind, frame * FRAME)
+        assert tracks.keypoint_status[0, 9] == KeypointStatus.NEVER_SEEN
+        assert (tracks.boxes[0, :2] < tracks.keypoints[0, 9]).all() and (
+            tracks.keypoints[0, 9] < tracks.boxes[0, 2:]
+        ).all()
+        assert tracks.covariances[0, 9, 0, 0] > 50**2 > 50 * tracks.covariances[0, 8, 0, 0]
+    tracks = tracker.update(seen(ALICE), 3 * FRAME)
+    assert tracks.keypoint_status[0, 9] == KeypointStatus.MEASURED
+    np.testing.assert_allclose(tracks.keypoints[0, 9], ALICE[1][9])
+    assert tracker.update(blind, 4 * FRAME).keypoint_status[0, 9] == KeypointStatus.PREDICTED
+
+
+def test_a_keypoint_that_jumps_is_rejected_then_followed() -> None:
+    tracker = Tracker()
+    for frame in range(10):
+        tracker.update(seen(ALICE), frame * FRAME)
+    jumped = seen(ALICE)
+    jumped.keypoints[0, 9] += 100
+    first = tracker.update(jumped, 10 * FRAME)
+    assert first.keypoint_status[0, 9] == KeypointStatus.REJECTED
+    assert np.linalg.norm(first.keypoints[0, 9] - ALICE[1][9]) < 30
+    for frame in range(11, 41):
+        last = tracker.update(jumped, frame * FRAME)
+    assert np.linalg.norm(last.keypoints[0, 9] - jumped.keypoints[0, 9]) < 10
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=10, deadline=None)
+def test_the_order_of_detections_does_not_matter(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    straight, shuffled = Tracker(), Tracker()
+    for frame, detections in enumerate(crowd(5, seconds=1)[1]):
+        other = detections[rng.permutation(len(detections))]
+        same(straight.update(detections, frame * FRAME), shuffled.update(other, frame * FRAME))
+
+
+@given(st.floats(-2000, 2000))
+@settings(max_examples=10, deadline=None)
+def test_moving_the_picture_moves_the_tracks(shift: float) -> None:
+    here, there = Tracker(), Tracker()
+    for frame, d in enumerate(crowd(6, seconds=1)[1]):
+        moved = replace(d, boxes=d.boxes + shift, keypoints=d.keypoints + shift)
+        same(here.update(d, frame * FRAME), there.update(moved, frame * FRAME), shift)
+
+
+@pytest.mark.parametrize("time", [1.0, 0.5, float("nan"), float("inf")])
+def test_a_time_that_does_not_follow_is_refused_and_changes_nothing(time: float) -> None:
+    tracker, other = Tracker(), Tracker()
+    for t in (0.0, 1.0):
+        same(tracker.update(seen(ALICE), t), other.update(seen(ALICE), t))
+    with pytest.raises(ValueError, match=r"cannot follow an update at 1\.0 s"):
+        tracker.update(seen(BOB), time)
+    if time != 1.0:
+        with pytest.raises(ValueError, match="Cannot predict"):
+            tracker.predict(time)
+    same(tracker.update(seen(ALICE), 1.1), other.update(seen(ALICE), 1.1))
+
+
+def test_another_number_of_keypoints_is_refused_while_there_are_tracks() -> None:
+    tracker = Tracker()
+    tracker.update(Detections.empty(0), 0.0)
+    before = tracker.update(seen(ALICE), 0.1)
+    few = Detections(ALICE[0][None], [0.9], [0], np.zeros((1, 5, 2)), np.zeros((1, 5)))
+    with pytest.raises(ValueError, match="5 keypoints, but earlier ones 17"):
+        tracker.update(few, 0.2)
+    tracker.update(Detections.empty(0), 0.2)
+    assert tracker.update(seen(ALICE), 0.3).ids == before.ids
+    assert tracker.update(few, 9.0).keypoints.shape == (1, 5, 2)
+
+
+def test_reset_forgets_tracks_and_time_but_never_reuses_an_id() -> None:
+    tracker = Tracker()
+    old = tracker.update(seen(ALICE), 5.0)
+    tracker.reset()
+    new = tracker.update(seen(ALICE), 0.0)
+    assert new.ids > old.ids and new.status.tolist() == [Status.TENTATIVE]
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=25, deadline=None)
+def test_spoilt_detections_leave_tracks_finite(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    tracker = Tracker()
+    for frame, d in enumerate(crowd(7, seconds=0.5)[1]):
+        for array in (d.boxes, d.scores, d.keypoints):
+            spoilt = rng.random(array.shape) < 0.1
+            array[spoilt] = rng.choice([np.nan, np.inf, -np.inf, 1e300, 0.0], int(spoilt.sum()))
+        tracks = tracker.update(d, frame * FRAME)
+        for field in fields(tracks):
+            if field.name not in ("measurements", "time"):
+                assert np.isfinite(getattr(tracks, field.name)).all(), field.name
+        assert (tracks.boxes[:, :2] <= tracks.boxes[:, 2:]).all()
+
+
+def test_a_detection_with_nothing_but_a_box_is_followed() -> None:
+    tracker = Tracker()
+    for frame in range(6):
+        box = (ALICE[0] + 4.0 * frame * np.array([1, 0, 1, 0]), np.full((17, 2), np.nan))
+        tracks = tracker.update(seen(box), frame * FRAME)
+    assert tracks.ids.tolist() == [1] and tracks.status.tolist() == [Status.CONFIRMED]
+    np.testing.assert_allclose(tracks.boxes[0], box[0], atol=6)
+
+
+def test_given_sigmas_decide_how_far_a_keypoint_may_move() -> None:
+    far = (ALICE[0] + 45, ALICE[1] + 45)
+    for sigma, people in ((0.02, 2), (0.5, 1)):
+        tracker = Tracker(TrackerConfig(sigmas={0: (sigma,) * 17}))
+        tracker.update(seen(ALICE), 0.0)
+        tracker.update(seen(ALICE), FRAME)
+        assert len(tracker.update(seen(far), 2 * FRAME)) == people

@@ -1,0 +1,55 @@
+"""What a tracker assumes about bodies and detectors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class TrackerConfig:
+    """Settings of a `Tracker`. A "size" is the longer side of a thing's box, so nothing here depends on the picture.
+
+    Attributes:
+        high_score: detections from here on start and confirm tracks.
+        low_score: detections from here on still continue confirmed tracks; lower ones are ignored.
+        similarity: a pair of track and detection below this (0..1) is never matched.
+        duplicate: two detections of a class, or a detection and a track, above this (0..1) are the same thing twice.
+        sigmas: per class id the OKS fall-off of each keypoint, COCO's convention; 0.08 for classes not listed.
+        confirm_hits: detections that make a tentative track a confirmed one.
+        coast: s, for how long a confirmed track is published without a detection.
+        forget: s without a detection after which a track is dropped.
+        measurement_noise: sizes, standard deviation of a detected coordinate.
+        process_noise: sizes / s^1.5, root of the spectral density of a keypoint's white-noise acceleration.
+        damping: s, in which a keypoint's velocity decays towards its body's; inf leaves a constant-velocity filter.
+        outliers: degrees of freedom of the Student-t noise of keypoints; inf means Gaussian.
+    """
+
+    high_score: float = 0.4
+    low_score: float = 0.1
+    similarity: float = 0.15
+    duplicate: float = 0.5
+    sigmas: Mapping[int, tuple[float, ...]] = field(default_factory=dict)
+    confirm_hits: int = 2
+    coast: float = 0.33
+    forget: float = 0.86
+    measurement_noise: float = 0.03
+    process_noise: float = 4.0
+    damping: float = 0.04
+    outliers: float = 5.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.low_score <= self.high_score <= 1:
+            raise ValueError(
+                f"Scores must satisfy 0 <= low_score <= high_score <= 1, not {self.low_score} and {self.high_score}."
+            )
+        if not 0 <= self.coast <= self.forget:
+            raise ValueError(f"Times must satisfy 0 <= coast <= forget, not {self.coast} and {self.forget} s.")
+        for name in ("similarity", "duplicate", "measurement_noise", "process_noise", "damping", "outliers"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be positive, not {getattr(self, name)}.")
+        if self.confirm_hits < 1:
+            raise ValueError(f"confirm_hits must be at least 1, not {self.confirm_hits}.")
+        for class_id, sigmas in self.sigmas.items():
+            if not all(sigma > 0 for sigma in sigmas):
+                raise ValueError(f"Every sigma of class {class_id} must be positive, not {tuple(sigmas)}.")

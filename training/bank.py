@@ -1,0 +1,192 @@
+"""A bank of rendered pictures with their truth, made ahead of training.
+
+    python -m training.bank --out data/bank --images 60000 --seed 1 --workers 2
+
+A bank is a folder of `shard-00000.npz`, `shard-00001.npz`, …, 1000 pictures each, written atomically: a file that exists is
+complete, and a run that was cut off goes on with those that are missing. A shard depends on the split, the seed and its
+number only. Its arrays are the fields of `Shard`.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
+from dataclasses import dataclass, fields
+from functools import partial
+from multiprocessing.sharedctypes import Synchronized
+from pathlib import Path
+from typing import Annotated
+
+import cv2
+import numpy as np
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
+
+from training.world.draw import SPLITS, Draw
+from training.world.lens import expose
+from training.world.moment import compose
+from training.world.render import Renderer
+from training.world.scene import Scene
+from training.world.truth import truth
+
+WIDTH, HEIGHT = 256, 192
+PER_SHARD = 1000
+# drawn larger and averaged: cheaper and finer than OpenGL's own smoothing on a processor
+OVERSAMPLE = 1.5
+REPAINT = 16
+QUALITY = 90
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """N pictures and the P persons in them; pixels with (0, 0) at the top-left corner of the picture.
+
+    jpeg uint8 [bytes]: the JPEG files one after another, 256 x 192; offsets int64 [N + 1]: where each begins.
+    image int32 [P]: picture of each person, ascending; box float32 [P, 4]: xyxy px, the whole body's extent (occluded
+    parts too) clipped to the picture; keypoints float32 [P, 17, 3]: COCO order, x, y px and v (2 visible, 1 occluded, 0
+    outside the picture, where x and y still are the projection); ignore bool [P]: fewer than 3 visible keypoints or a
+    box below 100 px²; person int32 [P]: identity in its picture; category int16 [P]: 0 is person.
+    """
+
+    jpeg: np.ndarray
+    offsets: np.ndarray
+    image: np.ndarray
+    box: np.ndarray
+    keypoints: np.ndarray
+    ignore: np.ndarray
+    person: np.ndarray
+    category: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def picture(self, index: int) -> np.ndarray:
+        """Picture uint8 [192, 256, 3] RGB."""
+        coded = self.jpeg[self.offsets[index] : self.offsets[index + 1]]
+        bgr = cv2.imdecode(coded, cv2.IMREAD_COLOR)
+        if bgr is None:
+            raise ValueError(f"picture {index} of the shard is no JPEG; render the shard again")
+        return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+
+    def people(self, index: int) -> slice:
+        """The rows of a picture's persons in the per-person arrays."""
+        first, last = np.searchsorted(self.image, [index, index + 1])
+        return slice(int(first), int(last))
+
+
+def shards(folder: Path) -> list[Path]:
+    """The complete shards of a bank, in order."""
+    return sorted(Path(folder).glob("shard-*.npz"))
+
+
+def read_shard(path: Path) -> Shard:
+    """A shard from its file. Raises FileNotFoundError, or ValueError when the file is no shard."""
+    with np.load(path) as arrays:
+        missing = [field.name for field in fields(Shard) if field.name not in arrays]
+        if missing:
+            raise ValueError(f"{path} is no shard of a bank: it lacks {', '.join(missing)}")
+        return Shard(**{field.name: arrays[field.name] for field in fields(Shard)})
+
+
+def write_shard(path: Path, shard: Shard) -> None:
+    """Writes a shard's file, all at once."""
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    with part.open("wb") as file:
+        np.savez(file, **{field.name: getattr(shard, field.name) for field in fields(Shard)})
+    part.replace(path)
+
+
+_drawn: Synchronized[int] | None = None
+
+
+def _count(value: Synchronized[int]) -> None:
+    global _drawn
+    _drawn = value
+
+
+def render_shard(draw: Draw, images: int) -> Shard:
+    """Renders a shard of so many pictures from a random stream."""
+    scene = Scene(slices=9)
+    scene.model.vis.quality.shadowsize = 512
+    jpegs: list[np.ndarray] = []
+    truths = []
+    with Renderer(scene, round(WIDTH * OVERSAMPLE), round(HEIGHT * OVERSAMPLE)) as renderer:
+        for index in range(images):
+            if index % REPAINT == 0:
+                scene.paint(draw)
+                renderer.upload()
+            compose(scene, draw, WIDTH / HEIGHT)
+            shot = renderer.shoot(shadows=draw.chance(0.3))
+            truths.append(truth(scene, shot.depth, OVERSAMPLE))
+            small = cv2.resize(shot.rgb, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
+            bgr = cv2.cvtColor(expose(draw, small), cv2.COLOR_RGB2BGR)
+            jpegs.append(cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1])
+            if _drawn is not None:
+                with _drawn.get_lock():
+                    _drawn.value += 1
+    counts = [len(one.person) for one in truths]
+    return Shard(
+        jpeg=np.concatenate(jpegs),
+        offsets=np.concatenate([[0], np.cumsum([len(coded) for coded in jpegs])]).astype(np.int64),
+        image=np.repeat(np.arange(images), counts).astype(np.int32),
+        box=np.concatenate([one.box for one in truths]),
+        keypoints=np.concatenate([one.keypoints for one in truths]),
+        ignore=np.concatenate([one.ignore for one in truths]),
+        person=np.concatenate([one.person for one in truths]),
+        category=np.zeros(sum(counts), np.int16),
+    )
+
+
+def _make(split: str, seed: int, number: int, images: int, path: Path) -> None:
+    draw = Draw("test" if split == "test" else "train", seed, number)
+    write_shard(path, render_shard(draw, images))
+
+
+def main(
+    out: Annotated[Path, typer.Option(help="Folder of the bank.")],
+    images: Annotated[int, typer.Option(help="How many pictures.", min=1)] = 60_000,
+    seed: Annotated[int, typer.Option(help="Random seed.", min=0)] = 1,
+    split: Annotated[str, typer.Option(help="train, or test for what is held out.")] = "train",
+    workers: Annotated[int, typer.Option(help="Processes.", min=1)] = 2,
+) -> None:
+    """Renders a bank of pictures ahead of training; what exists is kept."""
+    if split not in SPLITS:
+        raise typer.BadParameter(f"split is {split!r}; it must be train or test")
+    out.mkdir(parents=True, exist_ok=True)
+    context = multiprocessing.get_context("spawn")
+    drawn: Synchronized[int] = context.Value("q", 0)
+    jobs = []
+    for number, first in enumerate(range(0, images, PER_SHARD)):
+        path = out / f"shard-{number:05d}.npz"
+        size = min(PER_SHARD, images - first)
+        if not path.exists():
+            jobs.append(partial(_make, split, seed, number, size, path))
+        else:
+            drawn.value += size
+    columns = (
+        BarColumn(),
+        MofNCompleteColumn(),
+        "{task.fields[rate]} pictures/s",
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with (
+        ProcessPoolExecutor(workers, mp_context=context, initializer=_count, initargs=(drawn,)) as pool,
+        Progress(*columns, console=Console(), refresh_per_second=1) as progress,
+    ):
+        task = progress.add_task("", total=images, completed=drawn.value, rate="–")
+        before, begun = drawn.value, time.monotonic()
+        pending = {pool.submit(job) for job in jobs}
+        while pending:
+            done, pending = wait(pending, timeout=1.0, return_when=FIRST_EXCEPTION)
+            for future in done:
+                future.result()
+            rate = (drawn.value - before) / (time.monotonic() - begun)
+            progress.update(task, completed=drawn.value, rate=f"{rate:.0f}")
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,54 @@
+"""Start values of an X-Pose that is to be trained from scratch."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+from engines.xpose import XPose
+from engines.xpose.deformable import DeformableAttention
+
+# The probability of a class starts near sigma(-4) = 0.018: most queries find nothing.
+START_LOGIT = 4.0
+
+
+def initialise(model: XPose) -> None:
+    """Set what PyTorch's defaults leave in a state that does not learn, in place.
+
+    Class logits are dot products, without bias, of two layer-normalised vectors of width D: they would start with a
+    spread of sqrt(D). Shrunk text features and opposite biases let them start near -START_LOGIT with spread 1. Boxes
+    start as the proposals, keypoints at the centre of their box, sampling points on rings around the reference.
+    """
+    dim = model.config.hidden_dim
+    bias = math.sqrt(START_LOGIT / dim)
+    text = model.encoder.text_layers[-1].norm2
+    nn.init.constant_(text.weight, dim**-0.5)
+    nn.init.constant_(text.bias, -bias)
+    for norm in (model.enc_output_norm, model.decoder.norm, *(layer.norm3 for layer in model.decoder.layers)):
+        nn.init.constant_(norm.bias, bias)
+    for mlp in (model.bbox_embed, model.pose_embed, model.pose_hw_embed, model.enc_out_bbox_embed):
+        nn.init.zeros_(mlp.layers[-1].weight)
+        nn.init.zeros_(mlp.layers[-1].bias)
+    for module in model.modules():
+        if isinstance(module, DeformableAttention):
+            _rings(module)
+
+
+def _rings(attention: DeformableAttention) -> None:
+    """Head h looks in direction h, its point p at distance p + 1. Source: Deformable DETR (Zhu et al. 2021)."""
+    angle = 2 * math.pi / attention.heads * torch.arange(attention.heads)
+    direction = torch.stack((angle.cos(), angle.sin()), -1)
+    direction = direction / direction.abs().amax(-1, keepdim=True)
+    distance = torch.arange(1.0, attention.points + 1)
+    rings = direction[:, None, None] * distance[:, None]  # heads, 1, points, 2
+    rings = rings.expand(-1, attention.levels, -1, -1)
+    with torch.no_grad():
+        attention.sampling_offsets.weight.zero_()
+        attention.sampling_offsets.bias.copy_(rings.flatten())
+        attention.attention_weights.weight.zero_()
+        attention.attention_weights.bias.zero_()
+    for linear in (attention.value_proj, attention.output_proj):
+        nn.init.xavier_uniform_(linear.weight)
+        nn.init.zeros_(linear.bias)

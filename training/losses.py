@@ -1,0 +1,187 @@
+"""What the model is trained to make small: the losses of DETR's pose-estimating descendants on every layer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from engines.xpose import Layer, Stages
+from training.denoising import Noised
+from training.geometry import overlap, similarity
+from training.matching import match
+from training.targets import Targets
+
+# Predictions that overlap an ignored instance this much are not punished for having found something.
+IGNORED_IOU = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """Weight of every part of the loss. Source: ED-Pose (Yang et al. 2023), OKS lowered from 4 to 3."""
+
+    classes: float = 2.0
+    box: float = 5.0
+    giou: float = 2.0
+    keypoint: float = 10.0
+    oks: float = 3.0
+    hidden: float = 0.4  # a keypoint nobody can see counts this much
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """All losses of a batch.
+
+    Attributes:
+        weights: how much each part counts.
+        sigmas: [K] COCO's spread of every keypoint.
+        proposal_size: side of a proposal on the finest level as a fraction of the image; it doubles per level.
+        levels: number of levels, of which the finest has stride 8.
+    """
+
+    sigmas: Tensor
+    proposal_size: float
+    levels: int
+    weights: Weights = Weights()
+
+    def __call__(
+        self, stages: Stages, targets: Targets, noised: Noised | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The sum to be minimised and, to be watched, parts of it: those of the last layer, dense and denoising."""
+        with torch.autocast(targets.boxes.device.type, enabled=False):
+            assert stages.proposals is not None  # it is there in training
+            searched, _ = self._layers([stages.proposals, *stages.box_layers], targets)
+            posed, parts = self._layers(stages.keypoint_layers, targets)
+            dense = self._dense(stages, targets)
+            total = searched + posed + dense
+            parts["dense"] = dense
+            if noised is not None and stages.denoised:
+                parts["denoising"] = self._denoising(stages.denoised, targets, noised)
+                total = total + parts["denoising"]
+        return total, {name: part.detach() for name, part in parts.items()}
+
+    def _layers(self, layers: Sequence[Layer], targets: Targets) -> tuple[Tensor, dict[str, Tensor]]:
+        """Weighted sum over layers of one kind, and the unweighted parts of the last."""
+        logits = torch.stack([layer.logits for layer in layers]).float()  # [L, B, Q, C]
+        boxes = torch.stack([layer.boxes for layer in layers]).float()
+        given = [layer.keypoints for layer in layers if layer.keypoints is not None]
+        keypoints = torch.stack(given).float() if given else None  # [L, B, Q, K, 2]
+        query = match(logits, boxes, targets, keypoints, self.sigmas if given else None)  # [L, B, M]
+        matched = query >= 0
+        found, count = matched.float(), targets.count
+
+        # Slots without a query write to a row beyond the last, which is cut off.
+        rows = torch.where(matched, query, logits.shape[2])
+        wanted = F.pad(torch.zeros_like(logits), (0, 0, 0, 1))
+        one_hot = F.one_hot(targets.classes, logits.shape[-1]).float().expand(*query.shape, -1)
+        wanted = wanted.scatter(2, rows[..., None].expand_as(one_hot), one_hot)[:, :, :-1]
+        demanded = wanted.amax(-1).bool() | ~_ignored(boxes, targets)
+        parts = {"class": (focal(logits, wanted) * demanded[..., None]).sum((1, 2, 3)) / count}
+
+        picked = _pick(boxes, query)
+        parts["box"] = ((picked - targets.boxes).abs().sum(-1) * found).sum((1, 2)) / count
+        parts["giou"] = ((1 - overlap(picked, targets.boxes)[1]) * found).sum((1, 2)) / count
+        weights = self.weights
+        total = weights.classes * parts["class"] + weights.box * parts["box"] + weights.giou * parts["giou"]
+        if keypoints is not None:
+            points = _pick(keypoints.flatten(-2), query).unflatten(-1, keypoints.shape[-2:])
+            share = self._shares(targets.visibility) * found[..., None]  # [L, B, M, K]
+            distance = (points - targets.keypoints).abs().sum(-1)
+            alike = similarity(points, targets.keypoints, targets.boxes, self.sigmas, targets.aspect)
+            parts["keypoint"] = (distance * share).sum((1, 2, 3)) / count
+            parts["oks"] = ((1 - alike) * share).sum((1, 2, 3)) / count
+            total = total + weights.keypoint * parts["keypoint"] + weights.oks * parts["oks"]
+        return total.sum(), {name: part[-1] for name, part in parts.items()}
+
+    def _shares(self, visibility: Tensor) -> Tensor:
+        """Weight of every keypoint [B, M, K], adding up to 1 per instance that has any."""
+        weight = (visibility == 2).float() + self.weights.hidden * (visibility == 1).float()
+        return weight / weight.sum(-1, keepdim=True).clamp(min=1e-6)
+
+    def _dense(self, stages: Stages, targets: Targets) -> Tensor:
+        """Every image token near the centre of an instance of its level's size is to find it; the others nothing.
+
+        Tokens of the neighbouring levels there, and tokens inside ignored instances, may do as they like.
+        """
+        assert stages.token_boxes is not None  # it is there in training
+        logits, boxes = stages.token_logits.float(), stages.token_boxes.float()
+        centre, cell, level = (x.to(boxes.device) for x in token_grid(targets.size, self.levels))
+        side = targets.boxes[..., 2:].prod(-1).clamp(min=1e-8).sqrt()
+        own = (side / self.proposal_size).log2().round().clamp(0, self.levels - 1)  # [B, M]
+        offset = (centre[:, None] - targets.boxes[:, None, :, :2]).abs()  # [B, S, M, 2]
+        reach = torch.maximum(targets.boxes[:, None, :, 2:] / 4, 0.6 * cell[:, None])
+        near = (offset <= reach).all(-1) & targets.real[:, None]
+        away = (level[:, None] - own[:, None]).abs()  # [B, S, M]
+        valid = stages.token_valid  # [1 | B, S]
+        positive = near & (away == 0) & valid[..., None]
+        distance = (offset / reach).square().sum(-1).masked_fill(~positive, torch.inf)
+        nearest = distance.argmin(-1)  # [B, S]
+        found = positive.any(-1)
+        inside = (offset <= targets.boxes[:, None, :, 2:] / 2).all(-1) & targets.ignore[:, None]
+        spared = ((near & (away <= 1)) | inside).any(-1) & ~found
+
+        one_hot = F.one_hot(targets.classes.gather(1, nearest), logits.shape[-1]).float() * found[..., None]
+        demanded = (valid & ~spared).float()[..., None]
+        count = found.sum().clamp(min=1)
+        classes = (focal(logits, one_hot) * demanded).sum() / count
+        # Only the few positive tokens have a box to learn.
+        image, token = found.nonzero(as_tuple=True)
+        predicted, true = boxes[image, token], targets.boxes[image, nearest[image, token]]
+        l1 = (predicted - true).abs().sum() / count
+        giou = (1 - overlap(predicted, true)[1]).sum() / count
+        return self.weights.classes * classes + self.weights.box * l1 + self.weights.giou * giou
+
+    def _denoising(self, layers: Sequence[Layer], targets: Targets, noised: Noised) -> Tensor:
+        """Positive noised queries find their instance again, the negative ones say that they are none."""
+        logits = torch.stack([layer.logits for layer in layers]).float()  # [L, B, N, C]
+        boxes = torch.stack([layer.boxes for layer in layers]).float()
+        found = noised.instance >= 0
+        slot = noised.instance.clamp(min=0)
+        one_hot = F.one_hot(targets.classes.gather(1, slot), logits.shape[-1]).float() * found[..., None]
+        spared = _ignored(boxes, targets) & ~found
+        count = found.sum().clamp(min=1)
+        true = targets.boxes.gather(1, slot[..., None].expand(-1, -1, 4))
+        classes = (focal(logits, one_hot.expand_as(logits)) * ~spared[..., None]).sum() / count
+        l1 = ((boxes - true).abs().sum(-1) * found).sum() / count
+        giou = ((1 - overlap(boxes, true)[1]) * found).sum() / count
+        return self.weights.classes * classes + self.weights.box * l1 + self.weights.giou * giou
+
+
+def focal(logits: Tensor, wanted: Tensor, alpha: float = 0.25) -> Tensor:
+    """Sigmoid focal loss with gamma 2, element by element. Source: Lin et al., Focal Loss (ICCV 2017)."""
+    probability = logits.sigmoid()
+    missed = wanted * (1 - probability) + (1 - wanted) * probability
+    balance = wanted * alpha + (1 - wanted) * (1 - alpha)
+    return balance * missed.square() * F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
+
+
+def token_grid(size: tuple[int, int], levels: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Of every image token, all levels row by row: centre [S, 2] and cell [S, 2] as fractions (x, y), level [S]."""
+    height, width = (math.ceil(side / 8) for side in size)
+    centres, cells, numbers = [], [], []
+    for level in range(levels):
+        y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+        cell = torch.tensor((1 / width, 1 / height))
+        centres.append((torch.stack((x, y), -1).flatten(0, 1) + 0.5) * cell)
+        cells.append(cell.expand(height * width, 2))
+        numbers.append(torch.full((height * width,), float(level)))
+        height, width = math.ceil(height / 2), math.ceil(width / 2)
+    return torch.cat(centres), torch.cat(cells), torch.cat(numbers)
+
+
+def _ignored(boxes: Tensor, targets: Targets) -> Tensor:
+    """[L, B, Q] True where a predicted box lies on an ignored instance."""
+    if not bool(targets.ignore.any()):
+        return boxes.new_zeros(boxes.shape[:-1], dtype=torch.bool)
+    with torch.no_grad():
+        iou = overlap(boxes[..., None, :], targets.boxes[:, None])[0]  # [L, B, Q, M]
+        return ((iou > IGNORED_IOU) & targets.ignore[:, None]).any(-1)
+
+
+def _pick(values: Tensor, query: Tensor) -> Tensor:
+    """[L, B, Q, D] and [L, B, M] -> [L, B, M, D]; anything where the query is -1."""
+    return values.gather(2, query.clamp(min=0)[..., None].expand(*query.shape, values.shape[-1]))

@@ -1,0 +1,48 @@
+"""What one batch of images shows: the truth that matching and losses compare the model's layers with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """The instances of B images, padded to M per image. Coordinates are fractions of the image.
+
+    Attributes:
+        boxes: [B, M, 4] cx, cy, w, h of the part inside the image.
+        keypoints: [B, M, K, 2] x, y; anything where the visibility is 0.
+        visibility: [B, M, K] 0 outside the image or not annotated, 1 hidden, 2 visible.
+        classes: [B, M] index of the instance prompt.
+        real: [B, M] True where the slot holds an instance that is to be found.
+        ignore: [B, M] True where it holds one that may be found or not. Padding is neither.
+        size: height, width of the images in px.
+    """
+
+    boxes: Tensor
+    keypoints: Tensor
+    visibility: Tensor
+    classes: Tensor
+    real: Tensor
+    ignore: Tensor
+    size: tuple[int, int]
+
+    def to(self, device: torch.device) -> Targets:
+        moved = {
+            name: getattr(self, name).to(device, non_blocking=True)
+            for name in ("boxes", "keypoints", "visibility", "classes", "real", "ignore")
+        }
+        return replace(self, **moved)
+
+    @property
+    def aspect(self) -> float:
+        """Width / height, to measure distances in one unit."""
+        return self.size[1] / self.size[0]
+
+    @property
+    def count(self) -> Tensor:
+        """Number of instances to be found, at least 1: what sums over instances are divided by. Scalar."""
+        return self.real.sum().clamp(min=1)

@@ -1,0 +1,267 @@
+"""Train xpose-nano, with its text encoder, on a rendered bank.
+
+    torchrun --nproc-per-node 2 -m training.train --bank data/bank --out out/nano --images 200000 --seed 1
+
+Two processes of one thread each are faster on two cores than one process of two. `last.pt` in the folder is written
+every few minutes; after an interruption of any kind the same command with `--resume` goes on from there. `curve.csv`
+and `curve.png` show the course; `xpose-nano.safetensors` is the averaged model at the end, `--export` writes it any time.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shlex
+import signal
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import torch.distributed as distributed
+import typer
+from engines.prompts import Skeleton
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from engines.checkpoint import save
+from engines.xpose import XPoseConfig
+from training.curve import Curve, plot
+from training.dataset import Bank, BankError, batches
+from training.sampling import compile_sampling
+from training.trainer import Prompted, Recipe, Trainer
+from training.validation import validate
+
+ROW_EVERY, SAVE_EVERY, VALIDATE_EVERY = 20.0, 180.0, 480.0  # seconds
+CHECKPOINT = "xpose-nano.safetensors"
+
+
+def main(
+    bank: Annotated[Path, typer.Option(help="Folder of rendered shards.")] = Path("data/bank"),
+    test: Annotated[Path, typer.Option(help="Folder of held-out shards, for validation.")] = Path("data/bank-test"),
+    out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("out/nano"),
+    images: Annotated[int, typer.Option(help="Images to train on, all processes together.", min=1)] = 200_000,
+    batch: Annotated[int, typer.Option(help="Images per step and process.", min=1)] = 8,
+    seed: Annotated[int, typer.Option(help="Random seed.", min=0)] = 1,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from last.pt, if it is there.")] = False,
+    export: Annotated[Path | None, typer.Option(help="Only write the averaged model of last.pt to this file.")] = None,
+) -> None:
+    """Train xpose-nano on a rendered bank."""
+    try:
+        with processes() as device:
+            run = Run(Recipe(images, batch, seed), out, device)
+            if export is not None:
+                run.resume()
+                run.export(export)
+                return
+            run.begin(resume)
+            run.train(Bank(bank), Bank(test) if run.first and any(test.glob("shard-*.npz")) else None)
+    except (BankError, FileNotFoundError, FileExistsError) as error:
+        Console(stderr=True).print(f"[red]{error}[/red]", soft_wrap=True)
+        raise typer.Exit(1) from None
+
+
+class Run:
+    """A training with its folder: what is written when."""
+
+    def __init__(self, recipe: Recipe, out: Path, device: torch.device) -> None:
+        torch.manual_seed(recipe.seed)
+        self.skeleton = Skeleton.named("person")
+        prompted = Prompted(XPoseConfig.nano(), (self.skeleton.category,), self.skeleton.keypoints)
+        self.trainer = Trainer(prompted, self.skeleton.sigmas, recipe, device)
+        self.recipe, self.out = recipe, out
+        self.last = out / "last.pt"
+        self.first = self.trainer.rank == 0
+        self.pictures = 0
+        self.metrics: dict[str, float] = {}
+
+    def begin(self, resume: bool) -> None:
+        """Start anew, or go on from what was saved. Raises FileExistsError rather than overwrite a training."""
+        self.out.mkdir(parents=True, exist_ok=True)
+        if self.last.exists():
+            if not resume:
+                raise FileExistsError(f"{self.last} exists; add --resume to go on with it or choose another --out.")
+            self.resume()
+
+    def resume(self) -> None:
+        """Raises FileNotFoundError when nothing was saved."""
+        if not self.last.exists():
+            raise FileNotFoundError(f"There is no {self.last}; train first.")
+        self.trainer.load(self.last)
+
+    def train(self, bank: Bank, test: Bank | None) -> None:
+        """Until the images are used up or a signal comes; both end with everything saved."""
+        trainer, recipe = self.trainer, self.recipe
+        self.pictures = len(bank)
+        ranks = {"rank": trainer.rank, "ranks": trainer.ranks}
+        source = batches(bank, recipe.batch, self.skeleton.pairs, recipe.seed, trainer.images, **ranks)
+        curve = Curve(self.out / "curve.csv", trainer.images) if self.first else None
+        clock = Clock()
+        sums: dict[str, Any] = defaultdict(float)
+        stop, steps, begun = False, 0, trainer.minutes
+        with interruptible() as interrupted, Report(recipe.images, self.first) as report:
+            while trainer.images < recipe.images and not stop:
+                parts, stop = trainer.step(next(source), interrupted())
+                if curve is None:
+                    continue
+                steps += 1
+                for name, part in parts.items():
+                    sums[name] = sums[name] + part
+                trainer.minutes = begun + clock.minutes
+                done = stop or trainer.images >= recipe.images
+                checked = test is not None and (clock.due("validate", VALIDATE_EVERY) or (done and not stop))
+                if done or checked or clock.due("row", ROW_EVERY):
+                    row = {name: float(total) / steps for name, total in sums.items()}
+                    row |= {"images": trainer.images, "minutes": trainer.minutes, "rate": trainer.rate}
+                    row["images_per_s"] = steps * recipe.batch * trainer.ranks / clock.lap()
+                    if checked and test is not None:
+                        row |= self.check(test)
+                        clock.lap()
+                    curve.add(row)
+                    report.show(row)
+                    sums.clear()
+                    steps = 0
+                if done or clock.due("save", SAVE_EVERY):
+                    trainer.save(self.last)
+        if self.first:
+            self.finish(curve, stop)
+
+    def check(self, test: Bank) -> dict[str, float]:
+        """Validate the average."""
+        averaged = self.trainer.average.module
+        assert isinstance(averaged, Prompted)
+        with torch.no_grad():
+            prompts = averaged.prompts()
+        self.metrics = validate(averaged.model, *prompts, test, self.skeleton.sigmas)
+        return self.metrics
+
+    def finish(self, curve: Curve | None, stopped: bool) -> None:
+        assert curve is not None
+        plot(curve.path, self.out / "curve.png")
+        if stopped:
+            print(f"Stopped and saved at {self.trainer.images} images; --resume goes on.")
+        else:
+            self.export(self.out / CHECKPOINT)
+
+    def export(self, path: Path) -> None:
+        """Write the average as a checkpoint of the product."""
+        averaged = self.trainer.average.module
+        assert isinstance(averaged, Prompted)
+        start = ["python"] if self.trainer.ranks == 1 else ["torchrun", "--nproc-per-node", str(self.trainer.ranks)]
+        provenance = {
+            "command": shlex.join([*start, "-m", "training.train", *sys.argv[1:]]),
+            "recipe": asdict(self.recipe),
+            "processes": self.trainer.ranks,
+            "device": str(self.trainer.device),
+            "images": self.trainer.images,
+            "minutes": round(self.trainer.minutes, 1),
+            "pictures": self.pictures,
+            "validation": self.metrics,
+            "torch": torch.__version__,
+            "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        save(path, averaged.model, averaged.text, provenance)
+        print(f"Wrote {path}.")
+
+
+class Clock:
+    """Wall time of this run and when something is due again."""
+
+    def __init__(self) -> None:
+        self._start = self._lap = time.monotonic()
+        self._last: dict[str, float] = {}
+
+    @property
+    def minutes(self) -> float:
+        return (time.monotonic() - self._start) / 60
+
+    def due(self, what: str, every: float) -> bool:
+        """True once in so many seconds."""
+        now = time.monotonic()
+        if now - self._last.get(what, self._start) < every:
+            return False
+        self._last[what] = now
+        return True
+
+    def lap(self) -> float:
+        """Seconds since the last call."""
+        now = time.monotonic()
+        self._lap, last = now, self._lap
+        return now - last
+
+
+class Report:
+    """A progress bar on a terminal, plain lines elsewhere, nothing in processes but the first."""
+
+    def __init__(self, images: int, visible: bool) -> None:
+        console = Console()
+        self._visible, self._live = visible, visible and console.is_terminal
+        columns = BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}")
+        self._progress = Progress(*columns, console=console, disable=not self._live, refresh_per_second=1)
+        self._task = self._progress.add_task("", total=images)
+
+    def __enter__(self) -> Report:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._progress.stop()
+
+    def show(self, row: dict[str, float]) -> None:
+        names = "loss", "class", "keypoint", "oks", "gradient", "images_per_s", "PCK@0.1", "PCK@0.2", "AP", "recall"
+        line = "  ".join(f"{name} {row[name]:.3g}" for name in names if name in row)
+        if self._live:
+            self._progress.update(self._task, completed=row["images"], description=line)
+        elif self._visible:
+            print(f"{int(row['images']):8d} images  {row['minutes']:6.1f} min  {line}", flush=True)
+
+
+@contextmanager
+def processes() -> Iterator[torch.device]:
+    """The device of this process, joined to the others that torchrun started."""
+    cuda = torch.cuda.is_available()
+    together = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    device = torch.device(f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if cuda else "cpu")
+    if not cuda:
+        torch.set_num_threads(1 if together else os.cpu_count() or 1)
+        keep_memory()
+        compile_sampling()
+    if together:
+        distributed.init_process_group("nccl" if cuda else "gloo")
+    try:
+        yield device
+    finally:
+        if together:
+            distributed.destroy_process_group()
+
+
+def keep_memory() -> None:
+    """Let malloc keep what was freed: fetching the same pages anew in every step costs a quarter of the time."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        trim_threshold, mmap_threshold = -1, -3
+        mallopt(mmap_threshold, 1 << 30)
+        mallopt(trim_threshold, (1 << 31) - 1)
+
+
+@contextmanager
+def interruptible() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C and SIGTERM only take note; the yielded function tells whether one came."""
+    came: list[int] = []
+    signals = signal.SIGINT, signal.SIGTERM
+    before = {number: signal.signal(number, lambda number, _: came.append(number)) for number in signals}
+    try:
+        yield lambda: bool(came)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+if __name__ == "__main__":
+    typer.run(main)

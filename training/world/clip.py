@@ -1,0 +1,265 @@
+"""The demo clip: persons who walk through a room and cross each other, with the truth of every frame.
+
+    python -m training.world.clip
+
+Bodies, clothes, textures and walking styles are those of the test split. The video is H.264 without B-frames and with a key
+frame every second, so that it can be served as it is; the truth is JSON, its pixels as in `truth.Truth`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+import av
+import numpy as np
+import typer
+from rich.progress import track
+
+from training.world.draw import Draw
+from training.world.figure import KEYPOINTS, PART, Figure
+from training.world.pose import Gait, walk, within_limits
+from training.world.render import Renderer
+from training.world.scene import PATTERNS, Camera, Scene
+from training.world.texture import texture
+from training.world.truth import truth
+
+WIDTH, HEIGHT, RATE, SECONDS = 640, 480, 30, 24
+FOV = np.radians(38)
+DISTANCE = 4.3
+PERSONS = 4
+APART = 0.65
+HIDDEN_FOR = 0.7
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A smooth closed path on the floor: [2, 2] amplitudes (m) and phases (rad) of x and y, and the time of a round (s)."""
+
+    amplitude: np.ndarray
+    phase: np.ndarray
+    period: float
+    centre: np.ndarray
+
+    @classmethod
+    def random(cls, draw: Draw) -> Route:
+        """A path across the view (y) that also comes nearer and goes (x)."""
+        amplitude = np.array(
+            [[draw.uniform(0.2, 0.6), draw.uniform(0, 0.3)], [draw.uniform(0.9, 1.5), draw.uniform(0, 0.3)]]
+        )
+        centre = np.array([draw.uniform(-0.6, 0.6), draw.uniform(-0.3, 0.3)])
+        return cls(amplitude, draw.rng.uniform(0, 2 * np.pi, (2, 2)), draw.held(7.0, 12.0), centre)
+
+    def at(self, time: np.ndarray) -> np.ndarray:
+        """Places [T, 2] m at times [T] s."""
+        angle = 2 * np.pi / self.period * time[:, None, None] * np.array([1, 2]) + self.phase
+        return self.centre + (self.amplitude * np.sin(angle)).sum(-1)
+
+
+@dataclass(frozen=True, slots=True)
+class Gesture:
+    """Something an arm does from a time to a time, s."""
+
+    kind: str
+    side: str
+    begin: float
+    end: float
+
+    def blend(self, pose: np.ndarray, time: float) -> None:
+        """Moves the arm of a pose as far as the gesture has got."""
+        ramp = np.clip(min(time - self.begin, self.end - time) / 0.5, 0, 1)
+        share = ramp * ramp * (3 - 2 * ramp)
+        arm, bend = {
+            "wave": ((0.2, 2.3, 0.2), 0.75 + 0.45 * np.sin(2 * np.pi * 1.6 * time)),
+            "reach": ((1.55, 0.15, 0.1), 0.25),
+            "phone": ((0.75, 0.35, 0.35), 2.25),
+        }[self.kind]
+        upper, fore = PART[f"{self.side}_arm"], PART[f"{self.side}_forearm"]
+        pose[upper] += share * (np.array(arm) - pose[upper])
+        pose[fore, 0] += share * (bend - pose[fore, 0])
+
+
+@dataclass(frozen=True, slots=True)
+class Walker:
+    """A figure on its way: its style, its route and what it does."""
+
+    figure: Figure
+    gait: Gait
+    route: Route
+    gestures: tuple[Gesture, ...]
+
+
+def _camera(time: float) -> Camera:
+    """The camera, which drifts slowly sideways."""
+    drift = 0.15 * np.sin(2 * np.pi * time / SECONDS)
+    return Camera.looking(np.array([DISTANCE, drift, 1.45]), np.array([0.0, 0.3 * drift, 0.88]), FOV)
+
+
+def _clear(ways: list[np.ndarray], rate: float) -> bool:
+    """Whether walkers on these places [T, 2] stay in view, do not meet, and hide each other only for moments."""
+    depth = [DISTANCE - way[:, 0] for way in ways]
+    new, far = ways[-1], depth[-1]
+    speed = np.linalg.norm(np.diff(new, axis=0), axis=1) * rate
+    half = far * np.tan(0.5 * FOV) * WIDTH / HEIGHT
+    if speed.min() < 0.3 or speed.max() > 1.5 or far.min() < 3.25 or far.max() > 5.3:
+        return False
+    if (np.abs(new[:, 1]) + 0.4 > half).any():
+        return False
+    for way, other in zip(ways[:-1], depth[:-1], strict=True):
+        if np.linalg.norm(way - new, axis=1).min() < APART:
+            return False
+        # seen from the camera one covers the other while their axes are less than a trunk apart
+        gap = np.abs(way[:, 1] / other - new[:, 1] / far) * np.minimum(other, far)
+        longest = run = 0
+        for covered in gap < 0.33:
+            run = run + 1 if covered else 0
+            longest = max(longest, run)
+        if longest > HIDDEN_FOR * rate:
+            return False
+    return True
+
+
+def _walkers(draw: Draw) -> list[Walker]:
+    coarse = np.arange(0, SECONDS, 1 / 10)
+    routes: list[Route] = []
+    tries = 0
+    while len(routes) < PERSONS:
+        route = Route.random(draw)
+        if _clear([r.at(coarse) for r in [*routes, route]], 10):
+            routes.append(route)
+        tries += 1
+        if tries % 4000 == 0:
+            routes = []
+    plans = (
+        (Gesture("wave", "right", 2.5, 5.5), Gesture("reach", "left", 14, 16.5)),
+        (Gesture("phone", "left", 6, 11),),
+        (Gesture("reach", "right", 9, 11), Gesture("wave", "left", 18, 21.5)),
+        (Gesture("wave", "left", 12, 14.5),),
+    )
+    return [
+        Walker(Figure.random(draw, PATTERNS), Gait.random(draw), route, gestures)
+        for route, gestures in zip(routes, plans, strict=True)
+    ]
+
+
+def _stride(walker: Walker, speed: float) -> Gait:
+    """The walker's gait at a speed (m/s): slower steps are shorter, lower and less frequent."""
+    gait, leg = walker.gait, sum(walker.figure.build.legs)
+    period = gait.period * float(np.clip(speed, 0.35, 1.6)) ** -0.4
+    ease = min(1.0, speed / 0.9)
+    return replace(
+        gait,
+        step=min(speed * gait.duty * period / leg, 1.1),
+        period=period,
+        lift=min(gait.lift, 0.14) * ease,
+        swing=(0.25 + 0.5 * gait.swing) * ease,
+        elbow=0.5 * gait.elbow,
+        lean=0.6 * gait.lean,
+    )
+
+
+def _room(scene: Scene, draw: Draw) -> None:
+    """A quiet room with some furniture behind and beside the walkers."""
+    scene.clear()
+    scene.paint(draw)
+    for name, tint, contrast in (("floor", (0.62, 0.52, 0.42), 0.25), ("wall", (0.62, 0.68, 0.72), 0.12)):
+        grey = texture(draw, 128).mean(axis=2, keepdims=True) / 255 - 0.5
+        scene.cover(name, (np.clip(np.array(tint) + contrast * grey, 0, 1) * 255).astype(np.uint8))
+    scene.wall(0, True, np.array([-3.2, 0, 2.0]), np.array([0.1, 9.0, 2.0]), 0.0)
+    scene.wall(1, False, np.zeros(3), np.ones(3), 0.0)
+    upright = np.array([1.0, 0, 0, 0])
+    turned = np.array([np.cos(0.3), 0, 0, np.sin(0.3)])
+    for kind, at, size, turn, rgb in (
+        ("box", (-2.7, -2.1, 0.45), (0.3, 0.7, 0.45), upright, (0.45, 0.30, 0.20)),
+        ("sphere", (-2.7, -2.3, 1.08), (0.18, 0.1, 0.1), upright, (0.85, 0.75, 0.35)),
+        ("cylinder", (-2.5, 2.2, 0.3), (0.35, 0.3, 0.1), upright, (0.30, 0.42, 0.40)),
+        ("capsule", (-2.8, 3.1, 0.85), (0.05, 0.8, 0.1), upright, (0.2, 0.2, 0.22)),
+        ("ellipsoid", (-2.8, 3.1, 1.75), (0.28, 0.28, 0.2), upright, (0.93, 0.88, 0.72)),
+        ("box", (-3.05, 0.5, 1.75), (0.05, 0.75, 0.45), upright, (0.25, 0.38, 0.52)),
+        ("box", (-1.9, -3.0, 0.25), (0.3, 0.3, 0.25), turned, (0.70, 0.35, 0.25)),
+    ):
+        scene.put(kind, np.array(at), np.array(size), turn, np.array(rgb))
+    colours = np.array([[0.62, 0.60, 0.55], [0.16, 0.18, 0.22]])
+    scene.light(np.array([-0.7, 0.45, -1.1]), np.array([-0.5, -1.0, -0.8]), colours, 0.38)
+
+
+def film(scene: Scene, seed: int, times: np.ndarray) -> tuple[list[np.ndarray], list[list[dict[str, object]]]]:
+    """Pictures uint8 [480, 640, 3] RGB and truths (as in the JSON file) at ascending times [T] s of the clip."""
+    draw = Draw("test", seed)
+    _room(scene, draw)
+    walkers = _walkers(draw)
+    for number, walker in enumerate(walkers):
+        scene.dress(number, walker.figure)
+    phases = draw.rng.random(len(walkers))
+    pictures, truths = [], []
+    with Renderer(scene, WIDTH, HEIGHT, smooth=True) as renderer:
+        renderer.upload()
+        last = 0.0
+        for time in track(times, "Filming"):
+            scene.look(_camera(time))
+            for number, walker in enumerate(walkers):
+                before, at, after = walker.route.at(time + np.array([-0.05, 0.0, 0.05]))
+                way = (after - before) / 0.1
+                gait = _stride(walker, float(np.linalg.norm(way)))
+                phases[number] += (time - last) / gait.period
+                pose = walk(phases[number], gait, walker.figure.build)
+                for gesture in walker.gestures:
+                    gesture.blend(pose, time)
+                scene.place(number, within_limits(pose), at, float(np.arctan2(way[1], way[0])))
+            last = time
+            scene.settle()
+            shot = renderer.shoot(shadows=True)
+            seen = truth(scene, shot.depth)
+            pictures.append(shot.rgb)
+            truths.append(
+                [
+                    {
+                        "id": int(person),
+                        "box": [round(float(v), 1) for v in box],
+                        "keypoints": [[round(float(x), 1), round(float(y), 1), int(v)] for x, y, v in keypoints],
+                        "ignore": bool(ignore),
+                    }
+                    for person, box, keypoints, ignore in zip(
+                        seen.person, seen.box, seen.keypoints, seen.ignore, strict=True
+                    )
+                ]
+            )
+    return pictures, truths
+
+
+def encode(path: Path, pictures: list[np.ndarray]) -> None:
+    """Writes the video."""
+    options = {"preset": "veryslow", "crf": "21", "profile": "high", "bf": "0", "threads": "2"}
+    with av.open(str(path), "w", options={"movflags": "faststart"}) as container:
+        stream = container.add_stream("libx264", rate=RATE, options=options)
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        stream.codec_context.gop_size = RATE
+        stream.codec_context.max_b_frames = 0
+        for picture in pictures:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
+
+
+def main(
+    out: Annotated[Path, typer.Option(help="Video; the truth goes beside it as .json.")] = Path("configs/demo/crossing.mp4"),
+    seed: Annotated[int, typer.Option(help="Random seed.", min=0)] = 7,
+) -> None:
+    """Renders the demo clip and its truth."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    pictures, truths = film(Scene(slices=28), seed, np.arange(SECONDS * RATE) / RATE)
+    encode(out, pictures)
+    content = {
+        "width": WIDTH,
+        "height": HEIGHT,
+        "rate": RATE,
+        "category": "person",
+        "keypoints": KEYPOINTS,
+        "frames": truths,
+    }
+    out.with_suffix(".json").write_text(json.dumps(content, separators=(",", ":")))
+
+
+if __name__ == "__main__":
+    typer.run(main)
