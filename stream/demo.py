@@ -13,7 +13,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from engines.prompts import load_skeleton
+from engines.prompts import SKELETONS, Skeleton
 from stream.frame import Frame
 from stream.ledger import Ledger
 from stream.messages import TracksMessage, TrackMessage
@@ -69,7 +69,7 @@ def accuracy(messages: list[TracksMessage], truth: Truth) -> dict[str, float]:
     wanted = [truth.frames[message.frame] for message in messages]
     found = [[_found(track) for track in message.tracks] for message in messages]
     hits = pck(wanted, found)
-    skeleton = load_skeleton(truth.category)
+    skeleton = Skeleton.load(SKELETONS / f"{truth.category}.yaml")
     figures = {
         "PCK@0.1": hits[0.1],
         "PCK@0.2": hits[0.2],

@@ -77,7 +77,9 @@ class Motion:
             decay**2 * self.vv + density * spread[2],
         )
 
-    def corrected(self, measured: Floats, variance: Floats, heaviness: Floats) -> tuple[Motion, Floats]:
+    def corrected(
+        self, measured: Floats, variance: Floats, heaviness: Floats, guidance: Floats
+    ) -> tuple[Motion, Floats]:
         """The same points after seeing some of them, and how much each measurement was believed.
 
         A measurement far from where it can be gets the weight of Student's t: its variance is divided by a weight
@@ -87,6 +89,8 @@ class Motion:
             measured: [T, P, 2] px, NaN where a point was not seen.
             variance: [T, 1] or [T, P] px^2 of the measurements.
             heaviness: [P] 1 / degrees of freedom of the noise; 0 for Gaussian.
+            guidance: [T, P] how much a point tells of its body's velocity, beside how well its own is known;
+                on no body 0 for all points.
 
         Returns:
             The corrected motion and the weights [T, P], 0 where a point was not seen.
@@ -103,7 +107,7 @@ class Motion:
         rest = np.where(seen, noise / total, 1.0)
         velocity = self.velocity + velocity_gain[..., None] * innovation
         vv = self.vv - velocity_gain * self.pv
-        precision = 1 / vv
+        precision = guidance / vv
         body = (precision[..., None] * velocity).sum(1) / precision.sum(1)[:, None]
         position = self.position + gain[..., None] * innovation
         motion = Motion(position, velocity, body, rest * self.pp, rest * self.pv, vv)

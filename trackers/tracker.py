@@ -22,6 +22,8 @@ DEFAULT_SIGMA = 0.08
 UNSEEN = 0.5
 # Nothing is known of a new body's velocity: standard deviation in sizes per second.
 UNKNOWN_SPEED = 1.0
+# A box that is partly hidden shrinks without its body moving: its corners tell of velocity where keypoints cannot.
+CORNER_GUIDANCE = 0.01
 # Measurements with a smaller weight than this are called rejected.
 REJECTED = 0.2
 
@@ -181,7 +183,10 @@ class Tracker:
         size = tracks.size()
         heaviness = np.full(measured.shape[1], 1 / self.config.outliers)
         heaviness[-2:] = 0.0  # a box that is partly hidden really is smaller: follow it
-        motion, weight = tracks.motion.corrected(measured, (self.config.measurement_noise * size) ** 2, heaviness)
+        guidance = tracks.ever.astype(float)
+        guidance[:, -2:] = CORNER_GUIDANCE
+        variance = (self.config.measurement_noise * size) ** 2
+        motion, weight = tracks.motion.corrected(measured, variance, heaviness, guidance)
         corrected = replace(tracks, motion=motion, measured=measured, weight=weight)
         start = self._start(measured, corrected.boxes(), motion.body)
         now = np.isin(np.arange(len(tracks.ids)), rows)

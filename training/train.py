@@ -26,7 +26,7 @@ from typing import Annotated, Any
 import torch
 import torch.distributed as distributed
 import typer
-from engines.prompts import Skeleton
+from engines.prompts import SKELETONS, Skeleton
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -72,7 +72,7 @@ class Run:
 
     def __init__(self, recipe: Recipe, out: Path, device: torch.device) -> None:
         torch.manual_seed(recipe.seed)
-        self.skeleton = Skeleton.named("person")
+        self.skeleton = Skeleton.load(SKELETONS / "person.yaml")
         prompted = Prompted(XPoseConfig.nano(), (self.skeleton.category,), self.skeleton.keypoints)
         self.trainer = Trainer(prompted, self.skeleton.sigmas, recipe, device)
         self.recipe, self.out = recipe, out

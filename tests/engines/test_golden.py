@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -30,11 +29,8 @@ class Case:
 
 
 @pytest.fixture(scope="module", params=CASES)
-def case(request: pytest.FixtureRequest) -> Iterator[Case]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield Case(request.param)
-    torch.set_num_threads(threads)
+def case(request: pytest.FixtureRequest) -> Case:
+    return Case(request.param)
 
 
 def summary(values: NDArray[Any]) -> list[float]:

@@ -23,6 +23,7 @@ from stream.messages import (
     from_tracks,
 )
 from stream.publisher import Publisher
+from tests.stream.scene import PERSON, frame_of, message_of, tracks_of
 from trackers import KeypointStatus, Status
 
 DOC = Path(__file__).parents[2] / "docs" / "messages.md"
@@ -97,16 +98,16 @@ def test_a_damaged_message_is_refused_or_read_but_never_crashes(message: TracksM
         assert "\n" not in str(error)
 
 
-def test_another_version_is_refused_by_number_and_added_fields_are_ignored(message_of) -> None:
+def test_another_version_is_refused_by_number_and_added_fields_are_ignored() -> None:
     content = msgpack.unpackb(encode(message_of(0)))
     assert decode(msgpack.packb(content | {"added_later": 1})) == decode(msgpack.packb(content))
     with pytest.raises(MessageError, match="has version 2, but this program reads version 1"):
         decode(msgpack.packb({"version": 2, "anything": []}))
 
 
-def test_tracks_become_plain_numbers_cut_to_the_keypoints_of_their_category(frame_of, tracks_of, person) -> None:
+def test_tracks_become_plain_numbers_cut_to_the_keypoints_of_their_category() -> None:
     frame, tracks = frame_of(6), tracks_of(6, people=2, keypoints=9)
-    message = from_tracks(frame, tracks, [person], prompt=Prompt("person", 3), sequence=4)
+    message = from_tracks(frame, tracks, [PERSON], prompt=Prompt("person", 3), sequence=4)
     assert (message.frame, message.sequence, message.width, message.height) == (6, 4, 320, 240)
     assert (message.captured_at, message.clock, message.prompt) == (frame.captured_at, "file", Prompt("person", 3))
     assert [track.id for track in message.tracks] == [1, 2]
@@ -117,23 +118,23 @@ def test_tracks_become_plain_numbers_cut_to_the_keypoints_of_their_category(fram
     assert decode(encode(message)) == message
 
 
-def test_what_is_not_known_is_null_and_never_a_guess_or_nan(frame_of, tracks_of, person) -> None:
+def test_what_is_not_known_is_null_and_never_a_guess_or_nan() -> None:
     tracks = tracks_of(0, people=1)
     tracks.keypoint_status[0, 2] = KeypointStatus.NEVER_SEEN
     tracks.keypoint_status[0, 3] = KeypointStatus.PREDICTED
     tracks.measurements[0, 2:4] = np.nan
     tracks.status[0] = Status.COASTING
-    [track] = from_tracks(frame_of(0), tracks, [person], prompt=Prompt("person", 1), sequence=0).tracks
+    [track] = from_tracks(frame_of(0), tracks, [PERSON], prompt=Prompt("person", 1), sequence=0).tracks
     assert track.status == "coasting"
     assert track.keypoint_status[2:4] == ["never_seen", "predicted"]
     assert track.keypoints[2] is track.velocities[2] is track.covariances[2] is track.measured[2] is None
     assert track.keypoints[3] is not None and track.measured[3] is None
 
 
-def test_a_frame_without_tracks_makes_a_message_with_its_time_and_latency(frame_of, tracks_of, person) -> None:
-    message = from_tracks(frame_of(3), tracks_of(3, people=0), [person], prompt=Prompt("person", 1), sequence=0)
+def test_a_frame_without_tracks_makes_a_message_with_its_time_and_latency() -> None:
+    message = from_tracks(frame_of(3), tracks_of(3, people=0), [PERSON], prompt=Prompt("person", 1), sequence=0)
     assert message.tracks == []
-    assert message.categories == [person]
+    assert message.categories == [PERSON]
     assert 0 <= message.latency_ms < 1000
 
 
@@ -143,7 +144,7 @@ def test_the_documentation_lists_exactly_the_fields_that_are_sent() -> None:
         assert re.search(rf"\|---\|---\|---\|---\|\n{rows}\n\n", DOC.read_text()), f"docs/messages.md: {kind.__name__}"
 
 
-def test_the_documented_consumer_works_without_this_package(message_of, tmp_path: Path) -> None:
+def test_the_documented_consumer_works_without_this_package(tmp_path: Path) -> None:
     [consumer] = re.findall(r"```python\n(.*?)```", DOC.read_text(), re.DOTALL)
     with Publisher("tcp://127.0.0.1:0") as publisher:
         script = tmp_path / "consumer.py"

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from stream.frame import Frame
+from stream.messages import encode
 from stream.overlay import Overlay, draw
 from stream.sink import SinkError
+from tests.stream.scene import frame_of, message_of
 
 DRAWING = """
 import sys
@@ -44,7 +46,7 @@ def black(frame: Frame) -> np.ndarray:
     return np.zeros((frame.height, frame.width, 3), np.uint8)
 
 
-def test_the_video_shows_each_frame_at_its_capture_time_with_its_tracks(frame_of, message_of, tmp_path: Path) -> None:
+def test_the_video_shows_each_frame_at_its_capture_time_with_its_tracks(tmp_path: Path) -> None:
     order = [0, 1, 2, 5, 6, 40, 41, 80]
     with Overlay(tmp_path / "out.mp4", 30) as overlay:
         for index in order:
@@ -57,7 +59,7 @@ def test_the_video_shows_each_frame_at_its_capture_time_with_its_tracks(frame_of
         assert np.abs(picture - frame_of(index).to_rgb().astype(int)).mean() > 8
 
 
-def test_a_key_frame_comes_at_least_every_second_whatever_the_rate(frame_of, message_of, tmp_path: Path) -> None:
+def test_a_key_frame_comes_at_least_every_second_whatever_the_rate(tmp_path: Path) -> None:
     with Overlay(tmp_path / "out.mp4", 30) as overlay:
         for index in range(0, 120, 7):
             overlay.write(frame_of(index), message_of(index))
@@ -66,7 +68,7 @@ def test_a_key_frame_comes_at_least_every_second_whatever_the_rate(frame_of, mes
     assert max(np.diff([*keys, times[-1]])) < 1.3
 
 
-def test_time_that_steps_back_or_changes_clock_goes_on_by_one_frame(frame_of, message_of, tmp_path: Path) -> None:
+def test_time_that_steps_back_or_changes_clock_goes_on_by_one_frame(tmp_path: Path) -> None:
     def at(captured_at: float, clock: str) -> Frame:
         frame = frame_of(0)
         return Frame("hall", 0, 0.0, captured_at, clock, 0.0, frame.picture)
@@ -79,7 +81,7 @@ def test_time_that_steps_back_or_changes_clock_goes_on_by_one_frame(frame_of, me
     assert times == pytest.approx([0, 0.1, 0.15, 0.25, 0.3], abs=1e-4)
 
 
-def test_frames_of_another_or_an_odd_size_fit_the_first(frame_of, message_of, tmp_path: Path) -> None:
+def test_frames_of_another_or_an_odd_size_fit_the_first(tmp_path: Path) -> None:
     with Overlay(tmp_path / "out.mp4") as overlay:
         overlay.write(frame_of(0, width=321, height=241), message_of(0))
         overlay.write(frame_of(1, width=640, height=240), message_of(1, people=0))
@@ -88,10 +90,8 @@ def test_frames_of_another_or_an_odd_size_fit_the_first(frame_of, message_of, tm
     assert pictures[1][:50].mean() < 5 < pictures[1][70:170].mean()
 
 
-def test_a_killed_run_leaves_a_playable_video_that_lacks_a_second_at_most(message_of, tmp_path: Path) -> None:
-    from stream.messages import encode
-
-    command = [sys.executable, "-c", DRAWING, str(tmp_path / "out.mp4")]
+def test_a_killed_run_leaves_a_playable_video_that_lacks_a_second_at_most(tmp_path: Path) -> None:
+        command = [sys.executable, "-c", DRAWING, str(tmp_path / "out.mp4")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin is not None and process.stdout is not None
         process.stdin.write(encode(message_of(0)))
@@ -111,7 +111,7 @@ def test_without_a_frame_no_file_stays_and_closing_twice_is_fine(tmp_path: Path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_writing_after_closing_is_refused(frame_of, message_of, tmp_path: Path) -> None:
+def test_writing_after_closing_is_refused(tmp_path: Path) -> None:
     overlay = Overlay(tmp_path / "out.mp4")
     overlay.write(frame_of(0), message_of(0))
     overlay.close()
@@ -120,7 +120,7 @@ def test_writing_after_closing_is_refused(frame_of, message_of, tmp_path: Path) 
     assert len(read(tmp_path / "out.mp4")[0]) == 1
 
 
-def test_an_existing_file_is_refused_unless_told_to_overwrite(frame_of, message_of, tmp_path: Path) -> None:
+def test_an_existing_file_is_refused_unless_told_to_overwrite(tmp_path: Path) -> None:
     path = tmp_path / "out.mp4"
     path.write_text("precious")
     with pytest.raises(SinkError, match=f"^{path} exists already"):
@@ -141,7 +141,7 @@ def test_a_place_that_cannot_be_written_is_refused_in_one_sentence(name: str, re
     assert list(tmp_path.iterdir()) == []
 
 
-def test_drawing_leaves_its_input_alone_and_puts_keypoints_at_their_pixels(frame_of, message_of) -> None:
+def test_drawing_leaves_its_input_alone_and_puts_keypoints_at_their_pixels() -> None:
     ground = black(frame_of(0))
     picture = draw(ground, message_of(0, people=1))
     assert not ground.any()
@@ -150,7 +150,7 @@ def test_drawing_leaves_its_input_alone_and_puts_keypoints_at_their_pixels(frame
     assert not picture[:, 200:].any()
 
 
-def test_each_identity_keeps_a_colour_of_its_own_and_limbs_show_their_side(frame_of, message_of) -> None:
+def test_each_identity_keeps_a_colour_of_its_own_and_limbs_show_their_side() -> None:
     message = message_of(0, people=2)
     picture = draw(black(frame_of(0)), message).astype(int)
     first, second = (picture[int(t.keypoints[0][1]), int(t.keypoints[0][0])] for t in message.tracks)
@@ -159,7 +159,7 @@ def test_each_identity_keeps_a_colour_of_its_own_and_limbs_show_their_side(frame
     assert left.sum() > right.sum() + 100
 
 
-def test_a_coasting_track_looks_weaker_and_what_is_unknown_is_not_drawn(frame_of, message_of) -> None:
+def test_a_coasting_track_looks_weaker_and_what_is_unknown_is_not_drawn() -> None:
     message = message_of(0, people=1)
     [track] = message.tracks
     coasting = msgspec.structs.replace(message, tracks=[msgspec.structs.replace(track, status="coasting")])
@@ -172,7 +172,7 @@ def test_a_coasting_track_looks_weaker_and_what_is_unknown_is_not_drawn(frame_of
     assert not draw(ground, coasting)[below].any(axis=(0, 2)).all()
 
 
-def test_places_far_outside_the_picture_are_drawn_without_harm(frame_of, message_of) -> None:
+def test_places_far_outside_the_picture_are_drawn_without_harm() -> None:
     message = message_of(0, people=1)
     wild = msgspec.structs.replace(
         message.tracks[0], box=(-1e9, -1e9, 1e9, 1e9), keypoints=[(1e12, -1e12)] * 5, status="coasting"

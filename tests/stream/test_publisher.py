@@ -13,6 +13,7 @@ import zmq
 from stream.listener import ListenError, describe, listen
 from stream.messages import decode
 from stream.publisher import Publisher, PublishError
+from tests.stream.scene import message_of
 
 COUNTING = """
 import sys
@@ -24,7 +25,7 @@ for message in listen(sys.argv[1], quiet=20):
 """
 
 
-def test_a_subscriber_in_another_process_receives_every_message(message_of) -> None:
+def test_a_subscriber_in_another_process_receives_every_message() -> None:
     with Publisher("tcp://127.0.0.1:0") as publisher:
         command = [sys.executable, "-c", COUNTING, publisher.endpoint, "499"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -35,7 +36,7 @@ def test_a_subscriber_in_another_process_receives_every_message(message_of) -> N
     assert output.splitlines() == [f"hall {index}" for index in range(500)]
 
 
-def test_the_wire_has_a_topic_per_camera_and_one_payload(message_of) -> None:
+def test_the_wire_has_a_topic_per_camera_and_one_payload() -> None:
     with Publisher("tcp://127.0.0.1:0") as publisher, zmq.Context() as context, context.socket(zmq.SUB) as subscriber:
         subscriber.subscribe(b"tracks/door")
         subscriber.connect(publisher.endpoint)
@@ -47,7 +48,7 @@ def test_the_wire_has_a_topic_per_camera_and_one_payload(message_of) -> None:
     assert decode(payload).frame == 1
 
 
-def test_waiting_for_a_subscriber_ends_with_its_timeout_and_notices_who_left(message_of) -> None:
+def test_waiting_for_a_subscriber_ends_with_its_timeout_and_notices_who_left() -> None:
     with Publisher("tcp://127.0.0.1:0") as publisher:
         assert not publisher.wait_for_subscriber(0.05)
         messages = listen(publisher.endpoint)
@@ -60,7 +61,7 @@ def test_waiting_for_a_subscriber_ends_with_its_timeout_and_notices_who_left(mes
             assert time.monotonic() < deadline
 
 
-def test_a_subscriber_that_does_not_read_never_blocks_the_publisher(message_of) -> None:
+def test_a_subscriber_that_does_not_read_never_blocks_the_publisher() -> None:
     message = message_of(0, people=4)
     with Publisher("tcp://127.0.0.1:0") as publisher, zmq.Context() as context, context.socket(zmq.SUB) as subscriber:
         subscriber.setsockopt(zmq.LINGER, 0)
@@ -79,7 +80,7 @@ def test_a_subscriber_that_does_not_read_never_blocks_the_publisher(message_of) 
     assert slowest < 0.5
 
 
-def test_messages_sent_just_before_closing_still_arrive(message_of) -> None:
+def test_messages_sent_just_before_closing_still_arrive() -> None:
     publisher = Publisher("tcp://127.0.0.1:0")
     messages = listen(publisher.endpoint, quiet=5)
     assert publisher.wait_for_subscriber(5)
@@ -131,7 +132,7 @@ def test_an_endpoint_that_cannot_be_bound_is_refused_in_one_sentence(endpoint: s
         Publisher(endpoint)
 
 
-def test_a_listener_outlives_the_publisher_and_finds_the_next_one(message_of) -> None:
+def test_a_listener_outlives_the_publisher_and_finds_the_next_one() -> None:
     first = Publisher("tcp://127.0.0.1:0")
     messages = listen(first.endpoint, quiet=10)
     assert first.wait_for_subscriber(5)
@@ -156,7 +157,7 @@ def test_listening_to_a_malformed_endpoint_is_refused_at_once(endpoint: str) -> 
         listen(endpoint)
 
 
-def test_a_message_is_described_in_one_line(message_of) -> None:
+def test_a_message_is_described_in_one_line() -> None:
     line = describe(message_of(30))
     assert line.startswith("hall frame 30 at 1.000 s (file clock), ")
     assert line.endswith(" ms: person 1 0.90 confirmed, person 2 0.90 confirmed")

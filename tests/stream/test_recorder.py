@@ -7,8 +7,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pyarrow.compute as pc
@@ -18,6 +18,7 @@ import pytest
 from stream.messages import Prompt, TracksMessage, encode
 from stream.recorder import SCHEMA, Recorder, recover
 from stream.sink import SinkError
+from tests.stream.scene import PERSON, message_of
 
 DOC = Path(__file__).parents[2] / "docs" / "recordings.md"
 
@@ -46,7 +47,7 @@ def start_recording(path: Path, message: TracksMessage) -> subprocess.Popen[byte
 
 
 @pytest.fixture(scope="module")
-def crash(message_of: Callable[..., TracksMessage], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
+def crash(TracksMessage], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
     """A folder left behind by a recording killed after 2.5 s, and the last frame written 1.1 s before its end."""
     folder = tmp_path_factory.mktemp("crash")
     process = start_recording(folder / "tracks.parquet", message_of(0))
@@ -57,7 +58,7 @@ def crash(message_of: Callable[..., TracksMessage], tmp_path_factory: pytest.Tem
     return folder, max(int(frame) for frame, at in lines if float(at) < float(lines[-1][1]) - 1.1)
 
 
-def test_one_row_per_track_and_frame_and_one_for_a_frame_without_tracks(message_of, tmp_path: Path) -> None:
+def test_one_row_per_track_and_frame_and_one_for_a_frame_without_tracks(tmp_path: Path) -> None:
     with Recorder(tmp_path / "tracks.parquet") as recorder:
         for index, people in enumerate([2, 0, 1]):
             recorder.write(message_of(index, people=people))
@@ -71,7 +72,7 @@ def test_one_row_per_track_and_frame_and_one_for_a_frame_without_tracks(message_
     assert [path.name for path in tmp_path.iterdir()] == ["tracks.parquet"]
 
 
-def test_everything_in_the_messages_is_in_the_recording(message_of, person, tmp_path: Path) -> None:
+def test_everything_in_the_messages_is_in_the_recording(tmp_path: Path) -> None:
     messages = [message_of(index, people=2, camera=camera) for index in range(3) for camera in ("hall", "door")]
     [first, *_] = messages[0].tracks
     hidden = msgspec.structs.replace(first, status="coasting", measured=[None] * 5, keypoints=[None, *first.keypoints[1:]])
@@ -101,7 +102,7 @@ def test_everything_in_the_messages_is_in_the_recording(message_of, person, tmp_
     assert next(rows, None) is None
 
 
-def test_the_file_names_every_prompt_with_its_keypoints_and_every_unit(message_of, person, tmp_path: Path) -> None:
+def test_the_file_names_every_prompt_with_its_keypoints_and_every_unit(tmp_path: Path) -> None:
     with Recorder(tmp_path / "tracks.parquet") as recorder:
         recorder.write(message_of(0))
         recorder.flush()
@@ -110,11 +111,11 @@ def test_the_file_names_every_prompt_with_its_keypoints_and_every_unit(message_o
     assert schema.equals(SCHEMA)
     prompts = json.loads(schema.metadata[b"prompts"])
     assert [prompt["version"] for prompt in prompts] == [1, 2]
-    assert tuple(prompts[0]["categories"][0]["keypoints"]) == person.keypoints
+    assert tuple(prompts[0]["categories"][0]["keypoints"]) == PERSON.keypoints
     assert schema.field("velocity_x").metadata == {b"unit": b"px/s"}
 
 
-def test_a_long_recording_is_complete_and_in_order(message_of, tmp_path: Path) -> None:
+def test_a_long_recording_is_complete_and_in_order(tmp_path: Path) -> None:
     message = message_of(0, people=3)
     with Recorder(tmp_path / "tracks.parquet") as recorder:
         for index in range(2000):
@@ -133,7 +134,7 @@ def test_a_recording_without_a_frame_is_a_readable_empty_table(tmp_path: Path) -
     assert pq.read_table(tmp_path / "tracks.parquet").num_rows == 0
 
 
-def test_writing_after_closing_is_refused_and_the_file_stays_whole(message_of, tmp_path: Path) -> None:
+def test_writing_after_closing_is_refused_and_the_file_stays_whole(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path / "tracks.parquet")
     recorder.write(message_of(0))
     recorder.close()
@@ -142,7 +143,7 @@ def test_writing_after_closing_is_refused_and_the_file_stays_whole(message_of, t
     assert pq.read_table(tmp_path / "tracks.parquet").num_rows == 2
 
 
-def test_closing_in_another_thread_amid_writes_leaves_all_written_rows(message_of, tmp_path: Path) -> None:
+def test_closing_in_another_thread_amid_writes_leaves_all_written_rows(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path / "tracks.parquet")
     threading.Timer(0.2, recorder.close).start()
     message, written = message_of(0, people=1), 0
@@ -187,16 +188,15 @@ def test_what_a_killed_run_left_is_neither_lost_nor_overwritten(crash: tuple[Pat
         recover(path)
 
 
-def test_a_recording_that_runs_elsewhere_is_left_alone_but_can_be_read(message_of, tmp_path: Path) -> None:
+def test_a_recording_that_runs_elsewhere_is_left_alone_but_can_be_read(tmp_path: Path) -> None:
     path = tmp_path / "tracks.parquet"
     process = start_recording(path, message_of(0))
     try:
         for attempt in (lambda: Recorder(path), lambda: Recorder(path, overwrite=True), lambda: recover(path)):
             with pytest.raises(SinkError, match="is being recorded by another process"):
                 attempt()
-        reading = re.findall(r"```python\n(.*?)```", DOC.read_text(), re.DOTALL)[-1]
         deadline = time.monotonic() + 10
-        while not (rows := run_example(reading.replace("tracks.parquet", str(path)))["table"].num_rows):
+        while not (rows := run_example("open_stream", path)["table"].num_rows):
             assert time.monotonic() < deadline
             time.sleep(0.2)
         assert rows % 2 == 0
@@ -205,13 +205,16 @@ def test_a_recording_that_runs_elsewhere_is_left_alone_but_can_be_read(message_o
         process.communicate()
 
 
-def run_example(code: str) -> dict:
-    names: dict = {}
-    exec(code.replace("table = pyarrow.Table.from_batches(batches)", "table = _table(batches)"), names)  # noqa: S102
-    return names
+def run_example(containing: str, path: Path) -> dict[str, Any]:
+    """Run the documentation's example with that text on the recording `path`; return its variables."""
+    examples = re.findall(r"```python\n(.*?)```", DOC.read_text(), re.DOTALL)
+    [example] = [code for code in examples if containing in code]
+    variables: dict[str, Any] = {}
+    exec(example.replace("tracks.parquet", str(path)), variables)
+    return variables
 
 
-def test_an_existing_file_is_refused_unless_told_to_overwrite(message_of, tmp_path: Path) -> None:
+def test_an_existing_file_is_refused_unless_told_to_overwrite(tmp_path: Path) -> None:
     path = tmp_path / "tracks.parquet"
     path.write_text("precious")
     with pytest.raises(SinkError, match=f"^{path} exists already"):
@@ -241,11 +244,10 @@ def test_the_documentation_lists_exactly_the_columns_with_their_units() -> None:
     ]
 
 
-def test_the_documented_array_of_keypoints_is_what_was_tracked(message_of, tmp_path: Path) -> None:
+def test_the_documented_array_of_keypoints_is_what_was_tracked(tmp_path: Path) -> None:
     with Recorder(tmp_path / "tracks.parquet") as recorder:
         recorder.write(message_of(0))
         recorder.write(message_of(1, people=0))
-    [example] = [code for code in re.findall(r"```python\n(.*?)```", DOC.read_text(), re.DOTALL) if "np.stack" in code]
-    xy = run_example(example.replace("tracks.parquet", str(tmp_path / "tracks.parquet")))["xy"]
+    xy = run_example("np.stack", tmp_path / "tracks.parquet")["xy"]
     assert xy.shape == (2, 5, 2)
     assert xy[1, 0].tolist() == [150, 60]

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from trackers.kalman import Motion
 
 GAUSSIAN = np.zeros(3)
+ALIKE = np.ones((1, 3))
 STEP = st.tuples(st.floats(1e-3, 2.0), st.lists(st.booleans(), min_size=6, max_size=6))
 
 
@@ -42,7 +43,7 @@ def test_constant_velocity_equals_filterpy(steps: list[tuple[float, list[bool]]]
         measured = motion.position + rng.normal(0, 20, motion.position.shape)
         measured[~np.array(seen).reshape(2, 3)] = np.nan
         motion = motion.predicted(interval, density, np.inf)
-        motion, _ = motion.corrected(measured, noise, GAUSSIAN)
+        motion, _ = motion.corrected(measured, noise, GAUSSIAN, ALIKE)
         for kf, (body, point) in zip(filters, np.ndindex(2, 3), strict=True):
             kf.F = np.kron(np.eye(2), [[1, interval], [0, 1]])
             kf.Q = Q_continuous_white_noise(2, interval, density[body, 0], block_size=2)
@@ -60,7 +61,7 @@ def test_constant_velocity_equals_filterpy(steps: list[tuple[float, list[bool]]]
 @settings(deadline=None)
 def test_one_long_step_equals_two_short_ones(first: float, second: float, damping: float) -> None:
     motion = start(np.random.default_rng(0))
-    motion, _ = motion.corrected(motion.position + 7, np.full((2, 1), 4.0), GAUSSIAN)
+    motion, _ = motion.corrected(motion.position + 7, np.full((2, 1), 4.0), GAUSSIAN, ALIKE)
     density = np.full((2, 1), 1e3)
     once = motion.predicted(first + second, density, damping)
     twice = motion.predicted(first, density, damping).predicted(second, density, damping)
@@ -86,8 +87,8 @@ def test_a_point_that_is_not_seen_soon_moves_with_its_body() -> None:
 def test_an_outlier_is_weighted_down_and_a_plain_measurement_is_not() -> None:
     motion = start(np.random.default_rng(3), bodies=1)
     offset = np.array([0.5, 400.0, np.nan])[:, None] * np.ones(2)
-    robust, weight = motion.corrected(motion.position + offset, np.full((1, 1), 4.0), np.full(3, 0.2))
-    plain, _ = motion.corrected(motion.position + offset, np.full((1, 1), 4.0), GAUSSIAN)
+    robust, weight = motion.corrected(motion.position + offset, np.full((1, 1), 4.0), np.full(3, 0.2), ALIKE)
+    plain, _ = motion.corrected(motion.position + offset, np.full((1, 1), 4.0), GAUSSIAN, ALIKE)
     assert weight[0, 0] == 1.0 and 0 < weight[0, 1] < 0.01 and weight[0, 2] == 0.0
     np.testing.assert_array_equal(robust.position[0, 0], plain.position[0, 0])
     assert np.abs(robust.position[0, 1] - motion.position[0, 1]).max() < 40
@@ -100,5 +101,7 @@ def test_the_body_moves_as_its_best_known_points_do() -> None:
         motion.position, np.array([[[10.0, 0], [10, 0], [90, 90]]]), motion.body, motion.pp, motion.pv,
         np.array([[1.0, 1.0, 1e12]]),
     )  # fmt: skip
-    corrected, _ = motion.corrected(np.full((1, 3, 2), np.nan), np.full((1, 1), 4.0), GAUSSIAN)
+    corrected, _ = motion.corrected(np.full((1, 3, 2), np.nan), np.full((1, 1), 4.0), GAUSSIAN, ALIKE)
     assert corrected.body[0] == pytest.approx([10, 0], abs=1e-6)
+    led, _ = motion.corrected(np.full((1, 3, 2), np.nan), np.full((1, 1), 4.0), GAUSSIAN, np.array([[0, 0, 1.0]]))
+    assert led.body[0] == pytest.approx([90, 90])

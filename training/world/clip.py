@@ -9,6 +9,7 @@ frame every second, so that it can be served as it is; the truth is JSON, its pi
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -97,41 +98,65 @@ def _camera(time: float) -> Camera:
     return Camera.looking(np.array([DISTANCE, drift, 1.45]), np.array([0.0, 0.3 * drift, 0.88]), FOV)
 
 
-def _clear(ways: list[np.ndarray], rate: float) -> bool:
-    """Whether walkers on these places [T, 2] stay in view, do not meet, and hide each other only for moments."""
-    depth = [DISTANCE - way[:, 0] for way in ways]
-    new, far = ways[-1], depth[-1]
-    speed = np.linalg.norm(np.diff(new, axis=0), axis=1) * rate
+def _in_view(way: np.ndarray, rate: float) -> bool:
+    """Whether a walker on these places [T, 2] stays in view, at a distance and a speed that suit."""
+    far = DISTANCE - way[:, 0]
+    speed = np.linalg.norm(np.diff(way, axis=0), axis=1) * rate
     half = far * np.tan(0.5 * FOV) * WIDTH / HEIGHT
-    if speed.min() < 0.3 or speed.max() > 1.5 or far.min() < 3.25 or far.max() > 5.3:
-        return False
-    if (np.abs(new[:, 1]) + 0.4 > half).any():
-        return False
-    for way, other in zip(ways[:-1], depth[:-1], strict=True):
-        if np.linalg.norm(way - new, axis=1).min() < APART:
-            return False
-        # seen from the camera one covers the other while their axes are less than a trunk apart
-        gap = np.abs(way[:, 1] / other - new[:, 1] / far) * np.minimum(other, far)
-        longest = run = 0
-        for covered in gap < 0.33:
-            run = run + 1 if covered else 0
-            longest = max(longest, run)
-        if longest > HIDDEN_FOR * rate:
-            return False
-    return True
+    return bool(
+        speed.min() > 0.3
+        and speed.max() < 1.5
+        and far.min() > 3.25
+        and far.max() < 5.3
+        and (np.abs(way[:, 1]) + 0.4 < half).all()
+    )
+
+
+def _agree(way: np.ndarray, others: np.ndarray, rate: float) -> tuple[np.ndarray, np.ndarray]:
+    """For a walker on places [T, 2] and N others [N, T, 2]: do they get on [N], and how often do they cross [N].
+
+    They get on when they never meet, and hide each other only for moments.
+    """
+    far, further = DISTANCE - way[:, 0], DISTANCE - others[..., 0]
+    gap = (others[..., 1] / further - way[:, 1] / far) * np.minimum(further, far)
+    # seen from the camera one covers the other while their axes are less than a trunk apart
+    covered = np.cumsum(np.abs(gap) < 0.33, axis=1)
+    longest = int(HIDDEN_FOR * rate) + 1
+    stuck = (covered[:, longest:] - covered[:, :-longest] == longest).any(axis=1)
+    apart = np.linalg.norm(others - way, axis=2).min(axis=1) > APART
+    return apart & ~stuck, (np.diff(np.sign(gap), axis=1) != 0).sum(axis=1)
+
+
+def _routes(draw: Draw) -> list[Route]:
+    """Four routes that get on with each other; of those found, the ones that cross most often."""
+    rate = 10
+    times = np.arange(0, SECONDS, 1 / rate)
+    pool: list[Route] = []
+    while True:
+        wanted = len(pool) + 600
+        while len(pool) < wanted:
+            route = Route.random(draw)
+            if _in_view(route.at(times), rate):
+                pool.append(route)
+        ways = np.array([route.at(times) for route in pool])
+        agree, cross = map(np.array, zip(*(_agree(way, ways, rate) for way in ways), strict=True))
+        best = max(_parties(agree), key=lambda chosen: cross[np.ix_(chosen, chosen)].sum(), default=None)
+        if best is not None:
+            return [pool[index] for index in best]
+
+
+def _parties(agree: np.ndarray, chosen: tuple[int, ...] = ()) -> Iterator[tuple[int, ...]]:
+    """All sets of walkers that get on with each other, two by two, from who gets on with whom [N, N]."""
+    if len(chosen) == PERSONS:
+        yield chosen
+        return
+    left = agree[list(chosen)].all(axis=0)
+    left[: max(chosen, default=-1) + 1] = False
+    for index in np.flatnonzero(left):
+        yield from _parties(agree, (*chosen, int(index)))
 
 
 def _walkers(draw: Draw) -> list[Walker]:
-    coarse = np.arange(0, SECONDS, 1 / 10)
-    routes: list[Route] = []
-    tries = 0
-    while len(routes) < PERSONS:
-        route = Route.random(draw)
-        if _clear([r.at(coarse) for r in [*routes, route]], 10):
-            routes.append(route)
-        tries += 1
-        if tries % 4000 == 0:
-            routes = []
     plans = (
         (Gesture("wave", "right", 2.5, 5.5), Gesture("reach", "left", 14, 16.5)),
         (Gesture("phone", "left", 6, 11),),
@@ -140,7 +165,7 @@ def _walkers(draw: Draw) -> list[Walker]:
     )
     return [
         Walker(Figure.random(draw, PATTERNS), Gait.random(draw), route, gestures)
-        for route, gestures in zip(routes, plans, strict=True)
+        for route, gestures in zip(_routes(draw), plans, strict=True)
     ]
 
 

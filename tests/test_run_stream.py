@@ -1,0 +1,184 @@
+"""The command line as a user meets it: what it writes, how it fails, how it ends."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import msgspec
+import pyarrow.parquet as pq
+import pytest
+import zmq
+
+import run_stream
+from stream.listener import listen
+from stream.messages import TracksMessage
+
+ROOT = Path(__file__).parents[1]
+CROSSING = ROOT / "configs" / "demo" / "crossing.mp4"
+
+
+def call(*arguments: object) -> None:
+    """`python run_stream.py ARGUMENTS` in this process."""
+    sys.argv = ["run_stream.py", *map(str, arguments)]
+    run_stream.main()
+
+
+def start(*arguments: object) -> subprocess.Popen[str]:
+    command = [sys.executable, str(ROOT / "run_stream.py"), *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.fixture(autouse=True)
+def restore_process(monkeypatch: pytest.MonkeyPatch) -> object:
+    monkeypatch.setattr(sys, "argv", sys.argv)
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture(scope="module")
+def short_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The first second of the demo clip, copied without decoding."""
+    path = tmp_path_factory.mktemp("clip") / "short.mp4"
+    with av.open(str(CROSSING)) as source, av.open(str(path), "w") as copy:
+        stream = copy.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(source.streams.video[0]):
+            if packet.dts is None or packet.pts * packet.time_base >= 1:
+                break
+            packet.stream = stream
+            copy.mux(packet)
+    return path
+
+
+def frames_in(path: Path) -> int:
+    with av.open(str(path)) as container:
+        return sum(1 for _ in container.decode(video=0))
+
+
+def test_a_run_records_and_draws_every_frame(short_clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    call("run", "--source", short_clip, "--record", tmp_path / "t.parquet", "--overlay", tmp_path / "o.mp4")
+    rows = pq.read_table(tmp_path / "t.parquet")
+    assert sorted(set(rows["frame"].to_pylist())) == list(range(30))
+    assert rows["track_id"].drop_null().length() > 0
+    assert frames_in(tmp_path / "o.mp4") == 30
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["o.mp4", "t.parquet"]
+    assert "frames published" in capsys.readouterr().out
+
+
+def text_file(folder: Path, name: str) -> Path:
+    (folder / name).write_text("this is no such thing\n")
+    return folder / name
+
+
+MISTAKES: dict[str, tuple[Callable[[Path], list[object]], str]] = {
+    "missing file": (lambda folder: ["--source", folder / "gone.mp4"], "gone.mp4"),
+    "refused camera": (lambda folder: ["--source", "rtsp://user:secret@127.0.0.1:1/cam"], "127.0.0.1:1"),
+    "no video": (lambda folder: ["--source", text_file(folder, "notes.mp4")], "notes.mp4"),
+    "wrong checkpoint": (
+        lambda folder: ["--source", CROSSING, "--weights", text_file(folder, "weights.pth")],
+        "weights.pth",
+    ),
+    "missing checkpoint": (lambda folder: ["--source", CROSSING, "--weights", folder / "gone.pth"], "gone.pth"),
+    "unknown prompt": (lambda folder: ["--source", CROSSING, "--prompt", "giraffe"], "giraffe"),
+    "recording exists": (
+        lambda folder: ["--source", CROSSING, "--record", text_file(folder, "old.parquet")],
+        "old.parquet",
+    ),
+    "no folder for the overlay": (
+        lambda folder: ["--source", CROSSING, "--record", folder / "t.parquet", "--overlay", folder / "no" / "o.mp4"],
+        "o.mp4",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_told_in_one_sentence_and_leaves_nothing_behind(
+    mistake: str, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    arguments, named = MISTAKES[mistake]
+    given = arguments(tmp_path)
+    before = sorted(tmp_path.iterdir())
+    if "--record" not in given:
+        given += ["--record", tmp_path / "r.parquet", "--overlay", tmp_path / "r.mp4"]
+    with pytest.raises(SystemExit) as exit_:
+        call("run", *given)
+    told = capsys.readouterr().err.strip()
+    assert exit_.value.code == 1
+    assert told.startswith("error: ") and named in told and len(told.splitlines()) == 1
+    assert "secret" not in told and "Traceback" not in told
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_an_endpoint_in_use_is_told_in_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    with zmq.Context() as context, context.socket(zmq.PUB) as socket:
+        port = socket.bind_to_random_port("tcp://127.0.0.1")
+        endpoint = f"tcp://127.0.0.1:{port}"
+        with pytest.raises(SystemExit) as exit_:
+            call("run", "--source", CROSSING, "--publish", endpoint, "--record", tmp_path / "r.parquet")
+    told = capsys.readouterr().err.strip()
+    assert exit_.value.code == 1 and endpoint in told and len(told.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def run_until_published(tmp_path: Path, messages: int = 40) -> subprocess.Popen[str]:
+    """A run on the demo clip in real time, from which `messages` messages have been received."""
+    endpoint = f"ipc://{tmp_path}/tracks.sock"
+    process = start(
+        *("run", "--source", CROSSING, "--realtime", "--publish", endpoint),
+        *("--record", tmp_path / "t.parquet", "--overlay", tmp_path / "o.mp4"),
+    )
+    stream = listen(endpoint, quiet=60)
+    for _, _message in zip(range(messages), stream, strict=False):
+        assert process.poll() is None, process.stderr.read() if process.stderr else ""
+    stream.close()
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_run_with_readable_files(number: signal.Signals, tmp_path: Path) -> None:
+    process = run_until_published(tmp_path)
+    process.send_signal(number)
+    asked = time.monotonic()
+    out, err = process.communicate(timeout=20)
+    assert time.monotonic() - asked < 10  # two seconds on an idle machine; a busy one must not fail the test
+    assert process.returncode == 0 and "Traceback" not in err and "frames published" in out
+    recorded = set(pq.read_table(tmp_path / "t.parquet")["frame"].to_pylist())
+    assert len(recorded) >= 40
+    assert frames_in(tmp_path / "o.mp4") == len(recorded)
+
+
+def test_after_kill_9_what_was_flushed_can_be_read(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    process = run_until_published(tmp_path, messages=75)
+    process.kill()
+    process.wait()
+    assert frames_in(tmp_path / "o.mp4") >= 15
+    assert not (tmp_path / "t.parquet").exists()
+    call_and_return("recover", tmp_path / "t.parquet")
+    assert len(set(pq.read_table(tmp_path / "t.parquet")["frame"].to_pylist())) >= 15
+
+
+def call_and_return(*arguments: object) -> None:
+    try:
+        call(*arguments)
+    except SystemExit as exit_:
+        assert not exit_.code
+
+
+def test_a_subscriber_in_another_process_receives_every_published_message(tmp_path: Path, short_clip: Path) -> None:
+    from stream.session import Session
+
+    endpoint = f"ipc://{tmp_path}/tracks.sock"
+    subscriber = start("listen", endpoint, "--json", "--quiet", "5")
+    published: list[TracksMessage] = []
+    session = Session(str(short_clip), publish=endpoint, wait_for_subscriber=60)
+    session.run(lambda frame, message: published.append(message))
+    out, _ = subscriber.communicate(timeout=60)
+    received = [msgspec.json.decode(line, type=TracksMessage) for line in out.splitlines()]
+    assert len(published) == 30
+    assert received == published

@@ -1,0 +1,100 @@
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from training.dataset import Bank, BankError, augment, batches, collate, normalise, random_window, shrink
+
+PAIRS = [(i, i + 1) for i in range(1, 17, 2)]
+
+
+def take(stream, count):
+    return [next(stream) for _ in range(count)]
+
+
+def test_a_batch_has_images_of_one_size_and_targets_within_them(stick_bank):
+    bank = Bank(stick_bank)
+    shapes = set()
+    for batch in take(batches(bank, 4, PAIRS, seed=0), 12):
+        targets = batch.targets
+        height, width = targets.size
+        shapes.add(targets.size)
+        assert batch.images.shape == (4, 3, height, width)
+        assert batch.images.isfinite().all()
+        real = targets.real | targets.ignore
+        low, high = targets.boxes[..., :2] - targets.boxes[..., 2:] / 2, targets.boxes[..., :2] + targets.boxes[..., 2:] / 2
+        assert (low[real] > -1e-5).all()
+        assert (high[real] < 1 + 1e-5).all()
+        seen = targets.keypoints[targets.visibility > 0]
+        assert ((seen >= 0) & (seen <= 1)).all()
+        assert not (targets.real & targets.ignore).any()
+    assert len(shapes) > 1
+
+
+def test_the_same_seed_and_place_give_the_same_batch(stick_bank):
+    bank = Bank(stick_bank)
+    third = take(batches(bank, 4, PAIRS, seed=3), 3)[2]
+    again = take(batches(bank, 4, PAIRS, seed=3), 3)[2]
+    other = take(batches(bank, 4, PAIRS, seed=4), 3)[2]
+    assert torch.equal(third.images, again.images)
+    assert third.images.shape != other.images.shape or not torch.equal(third.images, other.images)
+
+
+def test_processes_share_the_pictures_of_a_pass(stick_bank, monkeypatch):
+    drawn: dict[int, list[int]] = {0: [], 1: []}
+    for rank in (0, 1):
+        bank = Bank(stick_bank)
+        get = Bank.__getitem__
+        monkeypatch.setattr(Bank, "__getitem__", lambda self, i, rank=rank, get=get: (drawn[rank].append(i), get(self, i))[1])
+        shapes = [b.targets.size for b in take(batches(bank, 5, PAIRS, seed=1, rank=rank, ranks=2), 4)]
+        monkeypatch.setattr(Bank, "__getitem__", get)
+        drawn[rank] = drawn[rank][:20]
+        drawn[rank + 2] = shapes
+    assert sorted(drawn[0] + drawn[1]) == list(range(40))
+    assert drawn[2] == drawn[3]  # steps are alike, so that nobody waits
+
+
+def test_shards_that_appear_later_join_the_next_pass(tmp_path, stick_bank):
+    shutil.copy(stick_bank / "shard-00000.npz", tmp_path)
+    bank = Bank(tmp_path)
+    assert len(bank) == 20
+    shutil.copy(stick_bank / "shard-00001.npz", tmp_path)
+    bank.refresh()
+    assert len(bank) == 40
+    assert np.array_equal(bank[25].rgb, Bank(stick_bank)[25].rgb)
+
+
+def test_a_folder_without_shards_is_refused_and_so_is_too_small_a_bank(tmp_path, stick_bank):
+    with pytest.raises(BankError, match="no shard"):
+        Bank(tmp_path)
+    with pytest.raises(BankError, match="fewer than"):
+        next(batches(Bank(stick_bank), 64, PAIRS, seed=0))
+
+
+def test_a_window_has_the_aspect_of_the_image_and_meets_the_picture():
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        x0, y0, x1, y1 = random_window((192, 256), (108, 192), rng)
+        assert 0.85 * 16 / 9 < (x1 - x0) / (y1 - y0) < 1.15 * 16 / 9
+        assert x0 < 256 and y0 < 192 and x1 > 0 and y1 > 0
+
+
+def test_images_are_normalised_as_imagenet_is():
+    grey = normalise(torch.full((1, 2, 2, 3), 255, dtype=torch.uint8))
+    assert torch.allclose(grey[0, :, 0, 0], torch.tensor([(1 - 0.485) / 0.229, (1 - 0.456) / 0.224, (1 - 0.406) / 0.225]))
+
+
+def test_ignored_people_are_targets_of_their_own_kind(stick_bank):
+    picture = shrink(Bank(stick_bank)[0], (144, 192))
+    picture.ignore[:] = True
+    targets = collate([picture]).targets
+    assert not targets.real.any()
+    assert targets.ignore.sum() == len(picture.boxes)
+
+
+def test_a_view_keeps_the_classes_and_the_number_of_keypoints(stick_bank):
+    rng = np.random.default_rng(0)
+    picture = augment(Bank(stick_bank)[1], (144, 192), PAIRS, rng)
+    assert picture.rgb.shape == (144, 192, 3)
+    assert picture.keypoints.shape[1:] == (17, 3)

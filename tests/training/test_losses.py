@@ -1,0 +1,149 @@
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from engines.xpose import Layer
+from training.denoising import add_noise
+from training.losses import Losses, focal, token_grid
+from training.targets import Targets
+
+SIZE = (144, 192)
+LOSSES = Losses(torch.full((3,), 0.07), proposal_size=0.12, levels=3)
+SURE = 12.0
+
+
+def two_persons() -> Targets:
+    """A large and a small person, far apart, and an empty slot; of the first one keypoint is hidden, one outside."""
+    first, second, none = [[0.3, 0.2], [0.2, 0.5], [0, 0]], [[0.8, 0.25], [0.8, 0.3], [0.8, 0.35]], [[0, 0]] * 3
+    return Targets(
+        boxes=torch.tensor([[[0.3, 0.5, 0.3, 0.8], [0.8, 0.3, 0.1, 0.15], [0, 0, 0, 0]]]),
+        keypoints=torch.tensor([[first, second, none]]).float(),
+        visibility=torch.tensor([[[2, 1, 0], [2, 2, 2], [0, 0, 0]]]),
+        classes=torch.zeros(1, 3, dtype=torch.long),
+        real=torch.tensor([[True, True, False]]),
+        ignore=torch.zeros(1, 3, dtype=torch.bool),
+        size=SIZE,
+    )
+
+
+def perfect(targets: Targets, queries: int = 5) -> tuple[Tensor, Tensor, Tensor]:
+    """Logits, boxes and keypoints of queries of which the first ones are the instances and the others nothing."""
+    room = targets.boxes.shape[1]
+    logits = torch.full((1, queries, 1), -SURE)
+    logits[:, :room][targets.real] = SURE
+    boxes = torch.full((1, queries, 4), 0.1)
+    boxes[:, :room] = targets.boxes
+    keypoints = torch.full((1, queries, 3, 2), 0.1)
+    keypoints[:, :room] = targets.keypoints
+    return logits, boxes, keypoints
+
+
+def stages(targets: Targets, logits: Tensor, boxes: Tensor, keypoints: Tensor) -> SimpleNamespace:
+    """A model's stages that all answer the same; its image tokens are right about everything."""
+    centre, cell, level = token_grid(SIZE, 3)
+    token_logits, token_boxes = torch.full((1, len(level), 1), -SURE), torch.full((1, len(level), 4), 0.5)
+    for box in targets.boxes[targets.real]:
+        own = (box[2:].prod().sqrt() / 0.12).log2().round().clamp(0, 2)
+        reach = torch.maximum(box[2:] / 4, 0.6 * cell)
+        near = ((centre - box[:2]).abs() <= reach).all(-1) & (level == own)
+        token_logits[0, near], token_boxes[0, near] = SURE, box
+    return SimpleNamespace(
+        token_logits=token_logits,
+        token_boxes=token_boxes,
+        token_valid=torch.ones(1, len(level), dtype=torch.bool),
+        proposals=Layer(logits, boxes),
+        box_layers=[Layer(logits, boxes)],
+        keypoint_layers=[Layer(logits, boxes, keypoints)] * 2,
+        denoised=[],
+    )
+
+
+def test_perfect_answers_cost_nothing():
+    targets = two_persons()
+    total, parts = LOSSES(stages(targets, *perfect(targets)), targets)
+    assert total < 1e-2
+    assert set(parts) == {"class", "box", "giou", "keypoint", "oks", "dense"}
+
+
+def test_an_image_without_anybody_costs_nothing_when_nobody_is_found():
+    targets = two_persons()
+    targets.real[:] = False
+    logits, boxes, keypoints = perfect(targets)
+    boxes.requires_grad_()
+    total, _ = LOSSES(stages(targets, logits, boxes, keypoints), targets)
+    total.backward()
+    assert total < 1e-2
+    assert boxes.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("what", ["logits", "boxes", "keypoints"])
+def test_every_kind_of_mistake_costs(what):
+    targets = two_persons()
+    answers = dict(zip(("logits", "boxes", "keypoints"), perfect(targets), strict=True))
+    answers[what] = answers[what] * 0.8
+    worse, _ = LOSSES(stages(targets, **answers), targets)
+    assert worse > LOSSES(stages(targets, *perfect(targets)), targets)[0] + 1e-3
+
+
+def test_hidden_keypoints_weigh_less_and_those_outside_nothing():
+    targets = two_persons()
+    logits, boxes, keypoints = perfect(targets)
+    keypoints = (keypoints + 0.01).requires_grad_()
+    LOSSES(stages(targets, logits, boxes, keypoints), targets)[0].backward()
+    visible, hidden, outside = keypoints.grad[0, 0].abs().sum(-1)
+    assert outside == 0
+    assert 0 < hidden < 0.6 * visible
+
+
+def test_an_ignored_person_may_be_found_or_not():
+    targets = two_persons()
+    logits, boxes, keypoints = perfect(targets)
+    targets.real[0, 1], targets.ignore[0, 1] = False, True
+    found = LOSSES(stages(targets, logits, boxes, keypoints), targets)[1]["class"]
+    logits = logits.clone()
+    logits[0, 1] = -SURE
+    missed = LOSSES(stages(targets, logits, boxes, keypoints), targets)[1]["class"]
+    assert found < 1e-3
+    assert missed < 1e-3
+
+
+def test_the_tokens_of_the_right_level_near_a_person_are_to_find_it():
+    targets = two_persons()
+    seen = stages(targets, *perfect(targets))
+    right = LOSSES(seen, targets)[1]["dense"]
+    seen.token_logits = torch.full_like(seen.token_logits, -SURE)
+    assert right < 1e-2
+    assert LOSSES(seen, targets)[1]["dense"] > 1
+
+
+def test_restored_boxes_cost_nothing():
+    targets = two_persons()
+    noised = add_noise(targets, classes=1, groups=2, slots=3, generator=torch.Generator().manual_seed(0))
+    found = noised.instance >= 0
+    logits = torch.where(found, SURE, -SURE)[..., None]
+    boxes = targets.boxes.gather(1, noised.instance.clamp(min=0)[..., None].expand(-1, -1, 4))
+    seen = stages(targets, *perfect(targets))
+    seen.denoised = [Layer(logits, boxes)]
+    assert LOSSES(seen, targets, noised)[1]["denoising"] < 1e-2
+    seen.denoised = [Layer(-logits, boxes)]
+    assert LOSSES(seen, targets, noised)[1]["denoising"] > 1
+
+
+def test_tokens_lie_where_the_published_sizes_put_them():
+    centre, cell, level = token_grid((108, 192), 3)
+    assert [(level == i).sum() for i in range(3)] == [14 * 24, 7 * 12, 4 * 6]
+    assert torch.allclose(centre[0], cell[0] / 2)
+    assert torch.allclose(centre[-1], 1 - cell[-1] / 2)
+
+
+def test_focal_loss_is_weighted_cross_entropy():
+    logits, wanted = torch.randn(50), (torch.rand(50) < 0.5).float()
+    p = logits.sigmoid()
+    missed = torch.where(wanted > 0, 1 - p, p)
+    balance = torch.where(wanted > 0, 0.25, 0.75)
+    expected = -balance * missed**2 * (1 - missed).log()
+    assert torch.allclose(focal(logits, wanted), expected, atol=1e-6)
+    assert (focal(logits, wanted) <= F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")).all()

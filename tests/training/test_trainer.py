@@ -1,0 +1,90 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from engines.xpose import XPoseConfig
+from training.dataset import Bank, Batch, collate, shrink
+from training.trainer import Prompted, Recipe, Trainer
+
+KEYPOINTS = [f"{side} {part}" for part in ("eye", "ear", "shoulder", "elbow") for side in ("left", "right")]
+KEYPOINTS += [f"{side} {part}" for part in ("wrist", "hip", "knee", "ankle") for side in ("left", "right")] + ["nose"]
+TINY = replace(
+    XPoseConfig.nano(), embed_dim=8, widths=(16, 24, 32, 32), hidden_dim=32, feedforward_dim=64, encoder_layers=1,
+    num_queries=20, num_groups=5, prompt_dim=32,
+)  # fmt: skip
+
+
+@pytest.fixture
+def batch(stick_bank) -> Batch:
+    bank = Bank(stick_bank)
+    return collate([shrink(bank[i], (72, 96)) for i in range(4)])
+
+
+def trainer(**recipe) -> Trainer:
+    torch.manual_seed(0)
+    prompted = Prompted(TINY, ("person",), KEYPOINTS)
+    return Trainer(prompted, [0.07] * 17, Recipe(**{"images": 4000, "batch": 4, "warm_up": 5} | recipe), torch.device("cpu"))
+
+
+def test_the_loss_of_one_batch_falls(batch):
+    one = trainer()
+    losses = [float(one.step(batch)[0]["loss"]) for _ in range(25)]
+    assert losses[-1] < 0.75 * losses[0]
+    assert one.images == 100
+
+
+def test_classes_start_out_unlikely_and_boxes_as_the_proposals(batch):
+    one = trainer()
+    with torch.no_grad():
+        stages = one.prompted.model.stages(batch.images, *one.prompted.prompts())
+    for logits in (stages.token_logits, stages.box_layers[0].logits, stages.keypoint_layers[-1].logits):
+        assert -6.5 < logits.mean() < -1.5
+        assert logits.std() < 2.5
+    assert torch.allclose(stages.box_layers[-1].boxes, stages.proposals.boxes, atol=1e-4)
+    centre = stages.keypoint_layers[0].boxes[:, :, None, :2]
+    assert torch.allclose(stages.keypoint_layers[0].keypoints, centre.expand(-1, -1, 17, -1), atol=1e-4)
+
+
+def test_a_resumed_training_goes_on_as_if_nothing_had_been(batch, tmp_path: Path):
+    first = trainer()
+    for _ in range(3):
+        first.step(batch)
+    first.save(tmp_path / "last.pt")
+    second = trainer(seed=1)
+    second.load(tmp_path / "last.pt")
+    assert (second.steps, second.images) == (3, 12)
+    assert second.rate == first.rate
+    expected, got = float(first.step(batch)[0]["loss"]), float(second.step(batch)[0]["loss"])
+    assert got == pytest.approx(expected, rel=1e-4)
+    for a, b in zip(first.average.module.parameters(), second.average.module.parameters(), strict=True):
+        assert torch.allclose(a, b, atol=1e-4)
+    assert list(tmp_path.iterdir()) == [tmp_path / "last.pt"]
+
+
+def test_the_rate_rises_then_falls_to_its_floor():
+    recipe = Recipe(images=10_000, warm_up=100)
+    assert recipe.share(0, 0) == pytest.approx(0.01)
+    assert recipe.share(99, 0) == pytest.approx(1)
+    assert recipe.share(500, 5_000) == pytest.approx(0.51)
+    assert recipe.share(1000, 10_000) == pytest.approx(0.02)
+    assert recipe.share(1000, 20_000) == pytest.approx(0.02)
+
+
+def test_a_gradient_that_is_no_number_is_skipped(batch):
+    one = trainer()
+    one.step(batch)
+    before = [p.detach().clone() for p in one.prompted.parameters()]
+    broken = Batch(batch.images, batch.targets)
+    broken.targets.boxes[0, 0, 0] = torch.nan
+    one.step(broken)
+    assert all(torch.equal(a, b) for a, b in zip(before, one.prompted.parameters(), strict=True))
+
+
+def test_sampling_offsets_learn_more_slowly():
+    one = trainer()
+    slow = next(group for group in one.optimiser.param_groups if group["scale"] != 1.0)
+    names = {id(p): name for name, p in one.prompted.named_parameters()}
+    assert slow["scale"] == 0.3
+    assert all("sampling_offsets" in names[id(p)] for p in slow["params"])
