@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -160,9 +161,12 @@ def _check_names(given: Mapping[str, Tensor], expected: Mapping[str, tuple[int, 
 
 def _load_published_file(path: Path) -> Checkpoint:
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # guesses at what is wrong with a file that is no checkpoint
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch reports a wrong file by half a dozen unrelated types
-        raise CheckpointError(f"{path} is no PyTorch checkpoint of plain tensors; give the published .pth file.") from error
+        raise CheckpointError(
+            f"{path} is no PyTorch checkpoint of plain tensors; give the published .pth file."
+        ) from error
     weights = content.get("model") if isinstance(content, dict) else None
     if not isinstance(weights, dict) or not all(isinstance(t, Tensor) for t in weights.values()):
         raise CheckpointError(f"{path} holds no weights under the key 'model'; give the published .pth file.")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor, nn
 
 from engines.text import PromptError
@@ -123,19 +123,31 @@ def _tower_from(folder: str | Path | None) -> CLIPTextModelWithProjection:
 def _from_pretrained(kind: Any, folder: str | Path | None, **options: Any) -> Any:
     """What transformers reads from the folder, or from the hub when its files are here or within reach."""
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
-    from transformers.utils import logging
 
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()
     try:
-        if folder is not None:
-            return kind.from_pretrained(Path(folder), local_files_only=True, **options)
         try:
-            return kind.from_pretrained(HUB, local_files_only=True, **options)
+            with _quiet():
+                return kind.from_pretrained(folder or HUB, local_files_only=True, **options)
         except OSError:
+            if folder is not None:
+                raise
             get_hf_file_metadata(hf_hub_url(HUB, "config.json"), timeout=5.0)  # else it retries for minutes
             return kind.from_pretrained(HUB, **options)
     except Exception as error:  # transformers and the hub report trouble by a dozen unrelated types
         raise PromptError(f"CLIP's text encoder cannot be read from {folder or HUB}; {_ADVICE}.") from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Neither progress bars nor lists of the image tower's unused weights."""
+    from transformers.utils import logging
+
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
     finally:
         logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()

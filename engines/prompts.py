@@ -87,7 +87,12 @@ class PromptBank:
         try:
             prompt = json.loads(metadata["prompt"])
             prompt["skeletons"] = tuple(Skeleton.from_dict(values) for values in prompt["skeletons"])
-            return cls(**prompt, **tensors)
+            return cls(
+                instances=tensors["instances"],
+                keypoints=tensors["keypoints"],
+                keypoint_mask=tensors["keypoint_mask"],
+                **prompt,
+            )
         except PromptError as error:
             raise PromptError(f"{path} is a damaged prompt bank: {error}") from error
         except (LookupError, RuntimeError, TypeError, ValueError) as error:
@@ -101,10 +106,7 @@ def prompts_for(checkpoint: Checkpoint, prompt: str, clip: str | Path | None = N
     checkpoint when there, else, like its tokenizer, from the folder `clip` or the hub. Raises PromptError with one
     sentence when the prompt is unknown, the bank does not fit the weights, or CLIP is not to be had.
     """
-    if prompt.endswith(".safetensors"):
-        bank = PromptBank.load(prompt)
-    else:
-        bank = _read(checkpoint, prompt, clip)
+    bank = PromptBank.load(prompt) if prompt.endswith(".safetensors") else _read(checkpoint, prompt, clip)
     _check_fit(bank, checkpoint)
     return bank
 

@@ -25,8 +25,9 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str,
         save_file(plain, partial, metadata)
         os.replace(partial, path)
     except (OSError, SafetensorError) as error:
-        partial.unlink(missing_ok=True)
         raise TensorFileError(f"{path} cannot be written ({error}).") from error
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def read_tensors(path: Path, form: str) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -53,5 +54,5 @@ def fingerprint(tensors: Mapping[str, Tensor]) -> str:
     digest = hashlib.sha256()
     for name in sorted(tensors):
         digest.update(name.encode())
-        digest.update(tensors[name].detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+        digest.update(tensors[name].detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()[:16]

@@ -33,7 +33,11 @@ class WordEncoder(nn.Module):
         self._row = {word: i + 1 for i, word in enumerate(self.vocabulary)}  # row 0 is padding
         self.words = nn.Embedding(len(self.vocabulary) + 1, prompt_dim, padding_idx=0)
         self.places = nn.Embedding(self.max_words, prompt_dim)
-        self.mix = nn.TransformerEncoderLayer(prompt_dim, 4, 2 * prompt_dim, dropout=0.0, batch_first=True)
+        nn.init.normal_(self.places.weight, std=0.1)  # shared by all texts, so small
+        # Pre-norm: the words themselves pass through, so that texts that differ in one word stay apart.
+        self.mix = nn.TransformerEncoderLayer(
+            prompt_dim, 4, 2 * prompt_dim, dropout=0.0, batch_first=True, norm_first=True
+        )
 
     def forward(self, texts: Sequence[str]) -> Tensor:
         """Embeddings [len(texts), prompt_dim]. Raises UnknownPrompt naming the first word it does not know."""

@@ -20,8 +20,7 @@ def listen(endpoint: str, topic: str = "tracks/", *, quiet: float | None = None)
     `quiet` seconds (None: never). Raises ListenError for a malformed endpoint, and stream.messages.MessageError from
     the iterator for a message of another version or kind.
     """
-    context = zmq.Context()
-    socket = context.socket(zmq.SUB)
+    socket = zmq.Context.instance().socket(zmq.SUB)
     socket.setsockopt(zmq.LINGER, 0)
     socket.setsockopt(zmq.HEARTBEAT_IVL, 1000)  # a publisher that vanished without a word is noticed in 4 s
     socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 3000)
@@ -30,20 +29,20 @@ def listen(endpoint: str, topic: str = "tracks/", *, quiet: float | None = None)
     try:
         socket.connect(endpoint)
     except zmq.ZMQError as error:
-        context.destroy()
+        socket.close()
         raise ListenError(
             f"cannot listen to {endpoint}: {error.strerror}; write it like tcp://127.0.0.1:5555"
         ) from None
-    return _messages(context, socket, quiet)
+    return _messages(socket, quiet)
 
 
-def _messages(context: zmq.Context, socket: zmq.Socket, quiet: float | None) -> Iterator[TracksMessage]:
+def _messages(socket: zmq.Socket, quiet: float | None) -> Iterator[TracksMessage]:
     try:
-        while socket.poll(None if quiet is None else quiet * 1e3):
+        while socket.poll(None if quiet is None else round(quiet * 1e3)):
             _, payload = socket.recv_multipart()
             yield decode(payload)
     finally:
-        context.destroy()
+        socket.close()
 
 
 def describe(message: TracksMessage) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 import numpy as np
@@ -164,7 +164,7 @@ def _track(tracks: Tracks, row: int, length: int) -> TrackMessage:
     )
 
 
-def _known(values: np.ndarray, seen: np.ndarray) -> list[tuple[float, ...] | None]:
+def _known(values: np.ndarray, seen: np.ndarray) -> list[Any]:
     """Rows of `values` [K,n] as tuples; None for one that is not `seen` [K] or not finite: NaN is no number to send."""
     known = (seen & np.isfinite(values).all(axis=1)).tolist()
     return [tuple(value) if good else None for value, good in zip(values.tolist(), known, strict=True)]

@@ -35,9 +35,9 @@ class Overlay:
 
     The file is playable at any moment, up to a second behind, whatever happens to the process. Its size is the first
     frame's, in even numbers; later frames of another size are scaled to fit. Frames are shown at their capture times;
-    where those step back, leap an hour or change clock, `rate` (frames/s) gives the step. Without any frame no file stays behind.
-    Raises SinkError when the file exists (unless `overwrite`) or cannot be written. Methods may be called from any
-    thread.
+    where those step back, leap an hour or change clock, `rate` (frames/s) gives the step. Without any frame no file
+    stays behind. Raises SinkError when the file exists (unless `overwrite`) or cannot be written. Methods may be
+    called from any thread.
     """
 
     def __init__(self, path: str | Path, rate: float | None = None, *, overwrite: bool = False) -> None:
@@ -53,7 +53,7 @@ class Overlay:
             raise unwritable(self._path, error) from None
 
     def write(self, frame: Frame, message: TracksMessage) -> None:
-        """Draw `message` on `frame` and add it to the video. Raises SinkError when the disk is full or after close()."""
+        """Draw `message` on `frame` and add it to the video. Raises SinkError on a full disk and after close()."""
         with self._lock:
             if self._closed:
                 raise SinkError(f"cannot write {self._path}: the overlay is closed")
@@ -99,7 +99,8 @@ class Overlay:
     def _encode(self, picture: np.ndarray, ticks: int) -> None:
         assert self._stream is not None
         picture = _fit(picture, self._stream.width, self._stream.height)
-        frame = av.VideoFrame.from_ndarray(cv2.cvtColor(picture, cv2.COLOR_RGB2YUV_I420), format="yuv420p")
+        planes = np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2YUV_I420), np.uint8)
+        frame = av.VideoFrame.from_ndarray(planes, format="yuv420p")
         frame.pts, frame.time_base = ticks, Fraction(1, _TICKS)
         if ticks >= self._next_key:
             frame.pict_type = av.video.frame.PictureType.I

@@ -6,6 +6,7 @@ import errno
 import socket
 import threading
 import time
+import weakref
 from types import TracebackType
 
 import zmq
@@ -42,10 +43,11 @@ class Publisher:
     def __init__(self, endpoint: str) -> None:
         self._lock = threading.RLock()
         self._topics: set[bytes] = set()
-        self._context = zmq.Context()
-        self._socket = self._context.socket(zmq.XPUB)
+        context = zmq.Context()  # its own, since only ending a context waits for what is queued
+        self._socket = context.socket(zmq.XPUB)
         self._socket.setsockopt(zmq.SNDHWM, _QUEUE)
         self._socket.setsockopt(zmq.LINGER, _LINGER_MS)
+        self._end = weakref.finalize(self, _end, self._socket, context)
         try:
             _refuse_taken(endpoint)
             self._socket.bind(endpoint)
@@ -76,17 +78,16 @@ class Publisher:
                 left = end - time.monotonic()
                 if left <= 0:
                     return False
-                self._socket.poll(min(left, 0.05) * 1e3)
+                self._socket.poll(round(min(left, 0.05) * 1e3))
 
     def close(self) -> None:
         """Send what is queued, for 0.3 s at most, and free the endpoint; a second call does nothing."""
         with self._lock:
-            self._socket.close()
-            self._context.term()
+            self._end()
 
     def _note_subscriptions(self) -> None:
-        """Read the (un)subscriptions that XPUB hands up: b"\\1topic" for the first subscriber, b"\\0topic" for the last."""
-        while self._socket.getsockopt(zmq.EVENTS) & zmq.POLLIN:
+        """Read what XPUB hands up: b"\\1topic" when its first subscriber comes, b"\\0topic" when its last goes."""
+        while self._socket.poll(0):
             event = self._socket.recv()
             if event[:1] == b"\1":
                 self._topics.add(event[1:])
@@ -100,6 +101,11 @@ class Publisher:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _end(socket: zmq.Socket, context: zmq.Context) -> None:
+    socket.close()
+    context.term()
 
 
 def _refuse_taken(endpoint: str) -> None:

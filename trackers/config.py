@@ -34,7 +34,7 @@ class TrackerConfig:
     coast: float = 0.33
     forget: float = 0.86
     measurement_noise: float = 0.03
-    process_noise: float = 4.0
+    process_noise: float = 3.0
     damping: float = 0.04
     outliers: float = 5.0
 

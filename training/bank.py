@@ -2,9 +2,9 @@
 
     python -m training.bank --out data/bank --images 60000 --seed 1 --workers 2
 
-A bank is a folder of `shard-00000.npz`, `shard-00001.npz`, …, 1000 pictures each, written atomically: a file that exists is
-complete, and a run that was cut off goes on with those that are missing. A shard depends on the split, the seed and its
-number only. Its arrays are the fields of `Shard`.
+A bank is a folder of `shard-00000.npz`, `shard-00001.npz`, …, 1000 pictures each, written atomically: a file that
+exists is complete, and a run that was cut off goes on with those that are missing. A shard depends on the split, the
+seed and its number only. Its arrays are the fields of `Shard`.
 """
 
 from __future__ import annotations

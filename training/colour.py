@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Pixels = NDArray[np.uint8]
+Pixels = NDArray[Any]  # uint8 [H, W, 3]
 
 
 def recolour(rgb: Pixels, rng: np.random.Generator) -> Pixels:

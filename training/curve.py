@@ -25,6 +25,7 @@ class Curve:
             writer.writerows(kept)
 
     def add(self, row: Mapping[str, float]) -> None:
+        """Append a row at once."""
         with self.path.open("a", newline="") as file:
             rounded = {name: float(f"{value:.5g}") for name, value in row.items() if name != "images"}
             csv.DictWriter(file, COLUMNS).writerow({"images": int(row["images"])} | rounded)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from queue import Queue
-from threading import Thread
+from queue import Empty, Queue
+from threading import Event, Thread
 
 import cv2
 import numpy as np
@@ -40,6 +41,7 @@ class Batch:
     targets: Targets
 
     def to(self, device: torch.device) -> Batch:
+        """The same on a device."""
         return Batch(self.images.to(device, non_blocking=True), self.targets.to(device))
 
 
@@ -103,7 +105,7 @@ def batches(
 def _batches(
     bank: Bank, batch: int, pairs: Sequence[tuple[int, int]], seed: int, seen: int, rank: int, ranks: int
 ) -> Iterator[Batch]:
-    sizes, shares = zip(*SHAPES, strict=True)
+    sizes, shares = [size for size, _ in SHAPES], [share for _, share in SHAPES]
     while True:
         bank.refresh()
         order = np.random.default_rng((seed, seen)).permutation(len(bank))[rank::ranks]
@@ -179,7 +181,8 @@ def collate(pictures: Sequence[Picture]) -> Batch:
 def normalise(rgb: Tensor) -> Tensor:
     """uint8 [B, H, W, 3] to float32 [B, 3, H, W] with ImageNet's mean and spread."""
     mean, spread = torch.tensor((MEAN, SPREAD)).view(2, 3, 1, 1).mul(255)
-    return rgb.permute(0, 3, 1, 2).contiguous().float().sub_(mean).mul_(1 / spread)  # planes first: a byte is cheap to move
+    planes = rgb.permute(0, 3, 1, 2).contiguous()  # while they are bytes
+    return planes.float().sub_(mean).mul_(1 / spread)
 
 
 def shrink(picture: Picture, size: tuple[int, int]) -> Picture:
@@ -191,18 +194,25 @@ def shrink(picture: Picture, size: tuple[int, int]) -> Picture:
 def _ahead(items: Iterator[Batch]) -> Iterator[Batch]:
     """The same items, made up to AHEAD in advance by a thread."""
     waiting: Queue[Batch | BaseException] = Queue(AHEAD)
+    closed = Event()
 
     def work() -> None:
         cv2.setNumThreads(1)
         try:
-            for item in items:
-                waiting.put(item)
+            while not closed.is_set():
+                waiting.put(next(items))
         except BaseException as error:  # handed to the one who waits for the next item
             waiting.put(error)
 
     Thread(target=work, daemon=True, name="batches").start()
-    while True:
-        item = waiting.get()
-        if isinstance(item, BaseException):
-            raise item
-        yield item
+    try:
+        while True:
+            item = waiting.get()
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        closed.set()
+        with suppress(Empty):
+            while True:
+                waiting.get_nowait()  # lets the thread see that it is over

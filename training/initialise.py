@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from typing import cast
 
 import torch
 from torch import nn
 
 from engines.xpose import XPose
+from engines.xpose.decoder import DecoderLayer
 from engines.xpose.deformable import DeformableAttention
+from engines.xpose.encoder import TextLayer
 
 # The probability of a class starts near sigma(-4) = 0.018: most queries find nothing.
 START_LOGIT = 4.0
@@ -23,14 +27,21 @@ def initialise(model: XPose) -> None:
     """
     dim = model.config.hidden_dim
     bias = math.sqrt(START_LOGIT / dim)
-    text = model.encoder.text_layers[-1].norm2
+    text = cast(TextLayer, model.encoder.text_layers[-1]).norm2
     nn.init.constant_(text.weight, dim**-0.5)
     nn.init.constant_(text.bias, -bias)
-    for norm in (model.enc_output_norm, model.decoder.norm, *(layer.norm3 for layer in model.decoder.layers)):
+    layers = cast(Iterable[DecoderLayer], model.decoder.layers)
+    for norm in (model.enc_output_norm, model.decoder.norm, *(layer.norm3 for layer in layers)):
         nn.init.constant_(norm.bias, bias)
+    # PyTorch's small weights and random biases would make all prompts nearly the same; left and right then never part.
+    for mlp in (model.projection, model.projection_kpt):
+        for layer in mlp.layers:
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            nn.init.zeros_(layer.bias)
     for mlp in (model.bbox_embed, model.pose_embed, model.pose_hw_embed, model.enc_out_bbox_embed):
-        nn.init.zeros_(mlp.layers[-1].weight)
-        nn.init.zeros_(mlp.layers[-1].bias)
+        last = cast(nn.Linear, mlp.layers[-1])
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
     for module in model.modules():
         if isinstance(module, DeformableAttention):
             _rings(module)

@@ -22,13 +22,17 @@ IGNORED_IOU = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """Weight of every part of the loss. Source: ED-Pose (Yang et al. 2023), OKS lowered from 4 to 3."""
+    """Weight of every part of the loss.
+
+    Source: ED-Pose (Yang et al. 2023), whose keypoint L1 counts 10 per keypoint of an instance and not, as here, per
+    instance; about a third of that.
+    """
 
     classes: float = 2.0
     box: float = 5.0
     giou: float = 2.0
-    keypoint: float = 10.0
-    oks: float = 3.0
+    keypoint: float = 50.0
+    oks: float = 4.0
     hidden: float = 0.4  # a keypoint nobody can see counts this much
 
 
@@ -54,8 +58,11 @@ class Losses:
         """The sum to be minimised and, to be watched, parts of it: those of the last layer, dense and denoising."""
         with torch.autocast(targets.boxes.device.type, enabled=False):
             assert stages.proposals is not None  # it is there in training
-            searched, _ = self._layers([stages.proposals, *stages.box_layers], targets)
-            posed, parts = self._layers(stages.keypoint_layers, targets)
+            searched, _, query = self._layers([stages.proposals, *stages.box_layers], targets)
+            # Groups do not see each other, so only the box layers can tell which of several queries on one instance
+            # is to answer; the keypoint layers keep to that.
+            kept = stages.group_index[:, :, None] == query[-1][:, None, :]
+            posed, parts, _ = self._layers(stages.keypoint_layers, targets, kept)
             dense = self._dense(stages, targets)
             total = searched + posed + dense
             parts["dense"] = dense
@@ -64,13 +71,15 @@ class Losses:
                 total = total + parts["denoising"]
         return total, {name: part.detach() for name, part in parts.items()}
 
-    def _layers(self, layers: Sequence[Layer], targets: Targets) -> tuple[Tensor, dict[str, Tensor]]:
-        """Weighted sum over layers of one kind, and the unweighted parts of the last."""
+    def _layers(
+        self, layers: Sequence[Layer], targets: Targets, kept: Tensor | None = None
+    ) -> tuple[Tensor, dict[str, Tensor], Tensor]:
+        """Weighted sum over layers of one kind, the unweighted parts of the last, and the queries [L, B, M] matched."""
         logits = torch.stack([layer.logits for layer in layers]).float()  # [L, B, Q, C]
         boxes = torch.stack([layer.boxes for layer in layers]).float()
         given = [layer.keypoints for layer in layers if layer.keypoints is not None]
         keypoints = torch.stack(given).float() if given else None  # [L, B, Q, K, 2]
-        query = match(logits, boxes, targets, keypoints, self.sigmas if given else None)  # [L, B, M]
+        query = match(logits, boxes, targets, keypoints, self.sigmas if given else None, kept)  # [L, B, M]
         matched = query >= 0
         found, count = matched.float(), targets.count
 
@@ -95,7 +104,7 @@ class Losses:
             parts["keypoint"] = (distance * share).sum((1, 2, 3)) / count
             parts["oks"] = ((1 - alike) * share).sum((1, 2, 3)) / count
             total = total + weights.keypoint * parts["keypoint"] + weights.oks * parts["oks"]
-        return total.sum(), {name: part[-1] for name, part in parts.items()}
+        return total.sum(), {name: part[-1] for name, part in parts.items()}, query
 
     def _shares(self, visibility: Tensor) -> Tensor:
         """Weight of every keypoint [B, M, K], adding up to 1 per instance that has any."""

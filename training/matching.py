@@ -13,10 +13,17 @@ from training.targets import Targets
 # Costs as in the paper's family: class 2, box L1 5, GIoU 2; keypoint L1 and OKS as their losses.
 CLASS, BOX, GIOU, KEYPOINT, OKS = 2.0, 5.0, 2.0, 10.0, 3.0
 ALPHA, GAMMA = 0.25, 2
+# A pair that was matched before stays together, whatever its cost now.
+KEPT = 1e3
 
 
 def match(
-    logits: Tensor, boxes: Tensor, targets: Targets, keypoints: Tensor | None = None, sigmas: Tensor | None = None
+    logits: Tensor,
+    boxes: Tensor,
+    targets: Targets,
+    keypoints: Tensor | None = None,
+    sigmas: Tensor | None = None,
+    kept: Tensor | None = None,
 ) -> Tensor:
     """The prediction of every instance in every layer.
 
@@ -24,12 +31,15 @@ def match(
         logits: [L, B, Q, C] of L layers (decoder layers of one kind).
         boxes: [L, B, Q, 4] cx, cy, w, h.
         keypoints: [L, B, Q, K, 2], with sigmas [K], where the layers predict them.
+        kept: [B, Q, M] True for pairs that an earlier layer matched and that stay.
 
     Returns:
         [L, B, M] index of the query; -1 where a slot is not real or more instances than queries want one.
     """
     with torch.no_grad():
         cost = pair_costs(logits, boxes, targets, keypoints, sigmas)
+        if kept is not None:
+            cost = cost - KEPT * kept
     return assign(cost, targets.real)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -61,7 +62,7 @@ def crop(
     """
     x0, y0, x1, y1 = window
     (height, width), (tall, wide) = picture.size, size
-    rgb = picture.rgb[max(y0, 0) : max(y1, 0), max(x0, 0) : max(x1, 0)]
+    rgb: NDArray[Any] = picture.rgb[max(y0, 0) : max(y1, 0), max(x0, 0) : max(x1, 0)]
     margins = max(-y0, 0), max(y1 - height, 0), max(-x0, 0), max(x1 - width, 0)
     if any(margins):
         rgb = cv2.copyMakeBorder(rgb, *margins, cv2.BORDER_CONSTANT, value=tuple(fill))

@@ -31,6 +31,7 @@ class Targets:
     size: tuple[int, int]
 
     def to(self, device: torch.device) -> Targets:
+        """The same on a device."""
         moved = {
             name: getattr(self, name).to(device, non_blocking=True)
             for name in ("boxes", "keypoints", "visibility", "classes", "real", "ignore")

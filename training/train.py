@@ -4,7 +4,7 @@
 
 Two processes of one thread each are faster on two cores than one process of two. `last.pt` in the folder is written
 every few minutes; after an interruption of any kind the same command with `--resume` goes on from there. `curve.csv`
-and `curve.png` show the course; `xpose-nano.safetensors` is the averaged model at the end, `--export` writes it any time.
+and `curve.png` show the course; `xpose-nano.safetensors` is the averaged model at the end, `--export` writes it before.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from typing import Annotated, Any
 import torch
 import torch.distributed as distributed
 import typer
-from engines.prompts import SKELETONS, Skeleton
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from engines.checkpoint import save
+from engines.prompts import SKELETONS, Skeleton
 from engines.xpose import XPoseConfig
 from training.curve import Curve, plot
 from training.dataset import Bank, BankError, batches
@@ -129,7 +129,7 @@ class Run:
                     steps = 0
                 if done or clock.due("save", SAVE_EVERY):
                     trainer.save(self.last)
-        if self.first:
+        if curve is not None:
             self.finish(curve, stop)
 
     def check(self, test: Bank) -> dict[str, float]:
@@ -141,8 +141,8 @@ class Run:
         self.metrics = validate(averaged.model, *prompts, test, self.skeleton.sigmas)
         return self.metrics
 
-    def finish(self, curve: Curve | None, stopped: bool) -> None:
-        assert curve is not None
+    def finish(self, curve: Curve, stopped: bool) -> None:
+        """Draw the curve and, when the training is over, write the product's checkpoint."""
         plot(curve.path, self.out / "curve.png")
         if stopped:
             print(f"Stopped and saved at {self.trainer.images} images; --resume goes on.")
@@ -179,6 +179,7 @@ class Clock:
 
     @property
     def minutes(self) -> float:
+        """Since the start."""
         return (time.monotonic() - self._start) / 60
 
     def due(self, what: str, every: float) -> bool:
@@ -214,6 +215,7 @@ class Report:
         self._progress.stop()
 
     def show(self, row: dict[str, float]) -> None:
+        """Tell what a row of the curve says."""
         names = "loss", "class", "keypoint", "oks", "gradient", "images_per_s", "PCK@0.1", "PCK@0.2", "AP", "recall"
         line = "  ".join(f"{name} {row[name]:.3g}" for name in names if name in row)
         if self._live:

@@ -16,6 +16,7 @@ import torch.distributed as distributed
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from engines.prompts import instance_text, keypoint_text
 from engines.text import WordEncoder, words_of
 from engines.xpose import XPose, XPoseConfig
 from training.average import Average
@@ -53,8 +54,9 @@ class Prompted(nn.Module):
 
     def __init__(self, config: XPoseConfig, categories: Sequence[str], keypoints: Sequence[str]) -> None:
         super().__init__()
-        self.categories, self.keypoints = tuple(categories), tuple(keypoints)
-        words = sorted({word for text in (*categories, *keypoints) for word in words_of(text)})
+        self.categories = tuple(map(instance_text, categories))
+        self.keypoints = tuple(map(keypoint_text, keypoints))
+        words = sorted({word for text in (*self.categories, *self.keypoints) for word in words_of(text)})
         self.model = XPose(config)
         initialise(self.model)
         self.text = WordEncoder(words, config.prompt_dim, self.categories)

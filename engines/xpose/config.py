@@ -32,6 +32,9 @@ class XPoseConfig:
     num_groups: int = 50
     max_keypoints: int = 68
     prompt_dim: int = 512
+    # What a keypoint's first offset from its box centre is measured in: the image (published, added to the logit of the
+    # centre) or the box, so that a small model need not learn that small things have small offsets.
+    first_offset: Literal["image", "box"] = "image"
     proposal_size: float = 0.05  # side of a proposal on level 0, as a fraction of the image; doubles per level
     short_side: int = 800
     long_side: int = 1333
@@ -73,6 +76,7 @@ class XPoseConfig:
             num_queries=40,
             num_groups=10,
             prompt_dim=128,
+            first_offset="box",
             proposal_size=0.12,
             short_side=144,
             long_side=192,

@@ -220,7 +220,10 @@ class XPose(nn.Module):
     def _group_references(self, boxes: Tensor, seeds: Tensor) -> Tensor:
         """First references of every group, [B, G, 1 + K, 4], from its box [B, G, 4] and keypoint seeds [B, G, K, D]."""
         centre, extent = boxes.unsqueeze(2).split(2, -1)
-        points = torch.sigmoid(inverse_sigmoid(centre) + self.pose_embed(seeds))
+        if self.config.first_offset == "image":
+            points = torch.sigmoid(inverse_sigmoid(centre) + self.pose_embed(seeds))
+        else:
+            points = centre + extent * (torch.sigmoid(self.pose_embed(seeds)) - 0.5)
         sizes = torch.sigmoid(self.decoder.keypoint_size[: seeds.shape[2]]) * extent
         return torch.cat((boxes.unsqueeze(2), torch.cat((points, sizes), -1)), 2)
 

@@ -82,7 +82,7 @@ def test_a_message_survives_the_wire(message: TracksMessage) -> None:
 
 @given(st.binary(max_size=200))
 def test_bytes_that_are_no_message_are_refused_in_one_sentence(payload: bytes) -> None:
-    with pytest.raises(MessageError, match="^not a tracks message"):
+    with pytest.raises(MessageError, match=r"^not a tracks message"):
         decode(payload)
 
 

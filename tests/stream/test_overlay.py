@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from stream.clock import ClockName
 from stream.frame import Frame
 from stream.messages import encode
 from stream.overlay import Overlay, draw
@@ -19,6 +20,7 @@ from tests.stream.scene import frame_of, message_of
 DRAWING = """
 import sys
 import av, numpy as np
+from stream.clock import ClockName
 from stream.frame import Frame
 from stream.messages import decode
 from stream.overlay import Overlay
@@ -53,10 +55,11 @@ def test_the_video_shows_each_frame_at_its_capture_time_with_its_tracks(tmp_path
             overlay.write(frame_of(index), message_of(index))
     times, pictures, _ = read(tmp_path / "out.mp4")
     assert times == pytest.approx([index / 30 for index in order], abs=1e-4)
-    for index, picture in zip(order, pictures, strict=True):
-        expected = draw(frame_of(index).to_rgb(), message_of(index)).astype(int)
-        assert np.abs(picture - expected).mean() < 8
-        assert np.abs(picture - frame_of(index).to_rgb().astype(int)).mean() > 8
+    drawings = [draw(frame_of(index).to_rgb(), message_of(index)).astype(int) for index in order]
+    for place, picture in enumerate(pictures):
+        errors = [np.abs(picture - drawing).mean() for drawing in drawings]
+        assert np.argmin(errors) == place
+        assert errors[place] < 0.85 * np.abs(picture - frame_of(0).to_rgb().astype(int)).mean()
 
 
 def test_a_key_frame_comes_at_least_every_second_whatever_the_rate(tmp_path: Path) -> None:
@@ -69,16 +72,16 @@ def test_a_key_frame_comes_at_least_every_second_whatever_the_rate(tmp_path: Pat
 
 
 def test_time_that_steps_back_or_changes_clock_goes_on_by_one_frame(tmp_path: Path) -> None:
-    def at(captured_at: float, clock: str) -> Frame:
+    def at(captured_at: float, clock: ClockName) -> Frame:
         frame = frame_of(0)
         return Frame("hall", 0, 0.0, captured_at, clock, 0.0, frame.picture)
 
-    frames = [at(100.0, "arrival"), at(100.1, "arrival"), at(5000.0, "sender"), at(5000.1, "sender"), at(4999.0, "sender")]
+    times = [(100.0, "arrival"), (100.1, "arrival"), (5000.0, "sender"), (5000.1, "sender"), (4999.0, "sender")]
     with Overlay(tmp_path / "out.mp4", 20) as overlay:
-        for frame in frames:
-            overlay.write(frame, message_of(0))
-    times, _, _ = read(tmp_path / "out.mp4")
-    assert times == pytest.approx([0, 0.1, 0.15, 0.25, 0.3], abs=1e-4)
+        for captured_at, clock in times:
+            overlay.write(at(captured_at, clock), message_of(0))
+    shown, _, _ = read(tmp_path / "out.mp4")
+    assert shown == pytest.approx([0, 0.1, 0.15, 0.25, 0.3], abs=1e-4)
 
 
 def test_frames_of_another_or_an_odd_size_fit_the_first(tmp_path: Path) -> None:
@@ -91,7 +94,7 @@ def test_frames_of_another_or_an_odd_size_fit_the_first(tmp_path: Path) -> None:
 
 
 def test_a_killed_run_leaves_a_playable_video_that_lacks_a_second_at_most(tmp_path: Path) -> None:
-        command = [sys.executable, "-c", DRAWING, str(tmp_path / "out.mp4")]
+    command = [sys.executable, "-c", DRAWING, str(tmp_path / "out.mp4")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin is not None and process.stdout is not None
         process.stdin.write(encode(message_of(0)))
@@ -166,7 +169,7 @@ def test_a_coasting_track_looks_weaker_and_what_is_unknown_is_not_drawn() -> Non
     bare = msgspec.structs.replace(message, tracks=[msgspec.structs.replace(track, keypoints=[None] * 5)])
     ground = black(frame_of(0))
     below = (slice(152, 153), slice(40, 81))
-    assert draw(ground, coasting).astype(int).sum() < 0.8 * draw(ground, message).astype(int).sum()
+    assert draw(ground, coasting).max() < draw(ground, message).max() - 30
     assert not draw(ground, bare)[100:140, 45:75].any()
     assert draw(ground, bare)[149:152, 40:81].any(axis=(0, 2)).all()
     assert not draw(ground, coasting)[below].any(axis=(0, 2)).all()

@@ -33,7 +33,7 @@ def oracles(motion: Motion) -> list[KalmanFilter]:
 
 
 @given(st.lists(STEP, min_size=1, max_size=25), st.integers(0, 2**32 - 1))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_constant_velocity_equals_filterpy(steps: list[tuple[float, list[bool]]], seed: int) -> None:
     rng = np.random.default_rng(seed)
     motion = start(rng)

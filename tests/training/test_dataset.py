@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from training.dataset import Bank, BankError, augment, batches, collate, normalise, random_window, shrink
+from training.geometry import corners
 
 PAIRS = [(i, i + 1) for i in range(1, 17, 2)]
 
@@ -23,7 +24,7 @@ def test_a_batch_has_images_of_one_size_and_targets_within_them(stick_bank):
         assert batch.images.shape == (4, 3, height, width)
         assert batch.images.isfinite().all()
         real = targets.real | targets.ignore
-        low, high = targets.boxes[..., :2] - targets.boxes[..., 2:] / 2, targets.boxes[..., :2] + targets.boxes[..., 2:] / 2
+        low, high = corners(targets.boxes).split(2, -1)
         assert (low[real] > -1e-5).all()
         assert (high[real] < 1 + 1e-5).all()
         seen = targets.keypoints[targets.visibility > 0]
@@ -41,18 +42,20 @@ def test_the_same_seed_and_place_give_the_same_batch(stick_bank):
     assert third.images.shape != other.images.shape or not torch.equal(third.images, other.images)
 
 
-def test_processes_share_the_pictures_of_a_pass(stick_bank, monkeypatch):
-    drawn: dict[int, list[int]] = {0: [], 1: []}
+def test_processes_share_the_pictures_of_a_pass(stick_bank):
+    class Watched(Bank):
+        def __getitem__(self, index):
+            self.drawn = [*getattr(self, "drawn", []), int(index)]
+            return super().__getitem__(index)
+
+    drawn, shapes = [], []
     for rank in (0, 1):
-        bank = Bank(stick_bank)
-        get = Bank.__getitem__
-        monkeypatch.setattr(Bank, "__getitem__", lambda self, i, rank=rank, get=get: (drawn[rank].append(i), get(self, i))[1])
-        shapes = [b.targets.size for b in take(batches(bank, 5, PAIRS, seed=1, rank=rank, ranks=2), 4)]
-        monkeypatch.setattr(Bank, "__getitem__", get)
-        drawn[rank] = drawn[rank][:20]
-        drawn[rank + 2] = shapes
-    assert sorted(drawn[0] + drawn[1]) == list(range(40))
-    assert drawn[2] == drawn[3]  # steps are alike, so that nobody waits
+        bank = Watched(stick_bank)
+        stream = batches(bank, 5, PAIRS, seed=1, rank=rank, ranks=2)
+        shapes.append([batch.targets.size for batch in take(stream, 4)])
+        drawn += bank.drawn[:20]
+    assert sorted(drawn) == list(range(40))
+    assert shapes[0] == shapes[1]  # the processes wait for each other, so their steps are alike
 
 
 def test_shards_that_appear_later_join_the_next_pass(tmp_path, stick_bank):
@@ -82,7 +85,8 @@ def test_a_window_has_the_aspect_of_the_image_and_meets_the_picture():
 
 def test_images_are_normalised_as_imagenet_is():
     grey = normalise(torch.full((1, 2, 2, 3), 255, dtype=torch.uint8))
-    assert torch.allclose(grey[0, :, 0, 0], torch.tensor([(1 - 0.485) / 0.229, (1 - 0.456) / 0.224, (1 - 0.406) / 0.225]))
+    expected = (1 - 0.485) / 0.229, (1 - 0.456) / 0.224, (1 - 0.406) / 0.225
+    assert torch.allclose(grey[0, :, 0, 0], torch.tensor(expected))
 
 
 def test_ignored_people_are_targets_of_their_own_kind(stick_bank):

@@ -1,6 +1,6 @@
 import numpy as np
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from training.geometry import centres, corners, overlap, similarity
@@ -18,13 +18,15 @@ def giou_by_hand(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
     return shared / union, shared / union - (hull - union) / hull
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(box, box)
 def test_overlap_agrees_with_the_definition(a, b):
     iou, giou = overlap(torch.tensor(a, dtype=torch.float64), torch.tensor(b, dtype=torch.float64))
     assert np.allclose((iou, giou), giou_by_hand(np.array(a), np.array(b)), atol=1e-6)
-    assert -1 <= giou <= iou <= 1 + 1e-9
+    assert -1 - 1e-9 <= giou <= iou + 1e-9 <= 1 + 1e-8
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(box)
 def test_corners_and_centres_are_inverse(a):
     assert torch.allclose(centres(corners(torch.tensor(a))), torch.tensor(a), atol=1e-6)

@@ -56,6 +56,7 @@ def stages(targets: Targets, logits: Tensor, boxes: Tensor, keypoints: Tensor) -
         token_valid=torch.ones(1, len(level), dtype=torch.bool),
         proposals=Layer(logits, boxes),
         box_layers=[Layer(logits, boxes)],
+        group_index=torch.arange(logits.shape[1])[None],
         keypoint_layers=[Layer(logits, boxes, keypoints)] * 2,
         denoised=[],
     )
@@ -79,11 +80,11 @@ def test_an_image_without_anybody_costs_nothing_when_nobody_is_found():
     assert boxes.grad.isfinite().all()
 
 
-@pytest.mark.parametrize("what", ["logits", "boxes", "keypoints"])
-def test_every_kind_of_mistake_costs(what):
+@pytest.mark.parametrize(("what", "factor"), [("logits", 0.1), ("boxes", 0.8), ("keypoints", 0.8)])
+def test_every_kind_of_mistake_costs(what, factor):
     targets = two_persons()
     answers = dict(zip(("logits", "boxes", "keypoints"), perfect(targets), strict=True))
-    answers[what] = answers[what] * 0.8
+    answers[what] = answers[what] * factor
     worse, _ = LOSSES(stages(targets, **answers), targets)
     assert worse > LOSSES(stages(targets, *perfect(targets)), targets)[0] + 1e-3
 
@@ -96,6 +97,18 @@ def test_hidden_keypoints_weigh_less_and_those_outside_nothing():
     visible, hidden, outside = keypoints.grad[0, 0].abs().sum(-1)
     assert outside == 0
     assert 0 < hidden < 0.6 * visible
+
+
+def test_a_group_keeps_the_instance_of_its_query():
+    """Even when a group of another query has come to fit better: it could not know."""
+    targets = two_persons()
+    logits, boxes, keypoints = perfect(targets)
+    seen = stages(targets, logits, boxes, keypoints)
+    swap = torch.tensor([3, 1, 2, 0, 4])  # now group 3 fits the first person, but query 0 was matched with it
+    seen.keypoint_layers = [Layer(logits[:, swap], boxes[:, swap], keypoints[:, swap])]
+    assert LOSSES(seen, targets)[1]["class"] > 1
+    seen.group_index = swap[None]
+    assert LOSSES(seen, targets)[1]["class"] < 1e-3
 
 
 def test_an_ignored_person_may_be_found_or_not():

@@ -55,6 +55,19 @@ def test_a_perfect_prediction_is_matched_to_its_instance():
     assert torch.equal(query[0], expected)
 
 
+def test_pairs_to_be_kept_are_kept_and_the_others_are_the_cheapest_of_what_is_left():
+    torch.manual_seed(1)
+    targets = random_targets(images=1, slots=3)
+    targets.real[:] = True
+    kept = torch.zeros(1, 3, 3, dtype=torch.bool)
+    kept[0, 2, 2] = True
+    boxes = targets.boxes[None, :, [2, 0, 1]]  # without it: query 0 for the last instance
+    assert match(torch.zeros(1, 1, 3, 2), boxes, targets).tolist() == [[[1, 2, 0]]]
+    query = match(torch.zeros(1, 1, 3, 2), boxes, targets, kept=kept)
+    assert query[0, 0, 2] == 2
+    assert sorted(query.flatten().tolist()) == [0, 1, 2]
+
+
 def test_instances_beyond_the_queries_go_without():
     query = assign(torch.rand(1, 1, 2, 4), torch.ones(1, 4, dtype=torch.bool))
     assert sorted(query.flatten().tolist()) == [-1, -1, 0, 1]

@@ -1,3 +1,4 @@
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,15 @@ TINY = replace(
 )  # fmt: skip
 
 
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """As in training; several threads only wait for each other where the model is this small."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture
 def batch(stick_bank) -> Batch:
     bank = Bank(stick_bank)
@@ -25,7 +35,8 @@ def batch(stick_bank) -> Batch:
 def trainer(**recipe) -> Trainer:
     torch.manual_seed(0)
     prompted = Prompted(TINY, ("person",), KEYPOINTS)
-    return Trainer(prompted, [0.07] * 17, Recipe(**{"images": 4000, "batch": 4, "warm_up": 5} | recipe), torch.device("cpu"))
+    settings = {"images": 4000, "batch": 4, "warm_up": 5} | recipe
+    return Trainer(prompted, [0.07] * 17, Recipe(**settings), torch.device("cpu"))
 
 
 def test_the_loss_of_one_batch_falls(batch):

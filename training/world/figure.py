@@ -175,9 +175,9 @@ def _rgb(values: np.ndarray) -> tuple[float, float, float]:
 
 @dataclass(frozen=True, slots=True)
 class Solid:
-    """One ellipsoid or capsule of a part: centre, size (semi-axes, or radius and half length), turn about x of 0 or 90°.
+    """One ellipsoid or capsule of a part: its centre m, its size m, its paint.
 
-    A capsule lies along z, or along y where `across`, or along x where `along`.
+    Size: the semi-axes of an ellipsoid; radius and half length of a capsule, which lies along the given axis.
     """
 
     part: str
@@ -207,7 +207,7 @@ class Figure:
         s, torso = b.stature, b.torso
         (arm, forearm), (thigh, shin) = b.arms, b.legs
         shoulder, hip = b.shoulder * s, b.hip * s
-        rest = {
+        rest: dict[str, tuple[float, float, float]] = {
             "pelvis": (0, 0, b.leg * s),
             "abdomen": (0, 0, 0.15 * torso),
             "chest": (0, 0, 0.28 * torso),
@@ -225,7 +225,7 @@ class Figure:
         return np.array([rest[name] for name, _ in PARTS], float)
 
     def keypoints(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The 17 keypoints: index of their part [17], place in it [17, 3] m, depth of cover that still shows them [17] m."""
+        """The 17 keypoints: number of their part [17], place in it [17, 3] m, flesh that may cover them [17] m."""
         b = self.build
         s, h = b.stature, b.head * b.stature
         parts, places, covers = [], [], []

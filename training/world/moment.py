@@ -23,7 +23,7 @@ class Frustum:
     aspect: float
 
     def ground(self, across: float, distance: float) -> np.ndarray:
-        """The place [2] on the floor at a horizontal distance (m) ahead and a share -1..1 of the picture's half width."""
+        """The place [2] on the floor a distance (m) ahead, at a share -1..1 of the picture's half width."""
         ahead = -self.camera.axes[:2, 2]
         ahead = ahead / np.linalg.norm(ahead)
         right = np.array([ahead[1], -ahead[0]])

@@ -1,8 +1,8 @@
 """Poses and motions: angles of the joints of a figure.
 
 A pose is an array [16, 3] of (flexion, spread, twist) in radians, one row per part (`figure.PARTS`), relative to its
-parent. Flexion bends forward (knees: backward), spread moves a limb away from the body, twist turns it inward. The row of the
-pelvis is the lean of the whole body.
+parent. Flexion bends forward (knees: backward), spread moves a limb away from the body, twist turns it inward. The row
+of the pelvis is the lean of the whole body.
 """
 
 from __future__ import annotations

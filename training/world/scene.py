@@ -104,7 +104,7 @@ class Camera:
         return cls(position, np.stack([c * right + s * up, c * up - s * right, back], axis=1), fov)
 
     def project(self, points: np.ndarray, width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
-        """Pixels [..., 2] (origin at the top-left corner of the picture) and depths [...] m of world points [..., 3]."""
+        """Pixels [..., 2] (origin: top-left corner of the picture) and depths [...] m of world points [..., 3]."""
         local = (points - self.position) @ self.axes
         depth = -local[..., 2]
         focal = 0.5 * height / np.tan(0.5 * self.fov)
@@ -196,7 +196,7 @@ class Scene:
     def put(
         self, kind: str, at: np.ndarray, size: np.ndarray, turn: np.ndarray, rgb: np.ndarray, pattern: int = -1
     ) -> None:
-        """Adds a piece of clutter: centre [3], size [3] (MuJoCo's meaning), rotation [4], colour; too many are dropped."""
+        """Adds a piece of clutter: centre [3], size [3] as in MuJoCo, rotation [4], colour; too many are dropped."""
         if self._used == CLUTTER:
             return
         index, m = self._first_clutter + self._used, self.model

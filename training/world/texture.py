@@ -28,7 +28,8 @@ def _noise(draw: Draw, size: int) -> np.ndarray:
     total = np.zeros((size, size))
     for cells in (3, 6, 12, 24):
         coarse = draw.rng.random((cells, cells)).astype(np.float32)
-        total += cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC) / cells**0.7
+        fine: np.ndarray = cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC)
+        total += fine / cells**0.7
     return (total - total.min()) / np.ptp(total)
 
 
