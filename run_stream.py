@@ -42,7 +42,7 @@ def run(
 @app.command()
 def listen(
     endpoint: Annotated[str, typer.Argument(help="Where a stream publishes, such as tcp://127.0.0.1:5555.")],
-    json: Annotated[bool, typer.Option("--json", help="One JSON object per message instead of a line to read.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object per message, for programs.")] = False,
     quiet: Annotated[float | None, typer.Option(help="End after so many seconds without a message.")] = None,
 ) -> None:
     """Print the tracks that a stream publishes."""

@@ -45,21 +45,25 @@ class EagerEngine:
     def __init__(self, model: XPose, device: torch.device) -> None:
         self.device = device
         self.config = model.config
-        self._model = fold_batch_norms(model.eval()).to(device, memory_format=torch.channels_last)
+        folded: nn.Module = fold_batch_norms(model.eval()).to(device)
+        self._model = folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
 
     def pin(self, instances: Tensor, keypoints: Tensor, keypoint_mask: Tensor) -> PinnedPrompts:
+        """Put prompt embeddings on the device; see Engine."""
         mask = None if bool(keypoint_mask.all()) else keypoint_mask.to(self.device)
         return PinnedPrompts(instances.to(self.device), keypoints.to(self.device), mask)
 
     @torch.inference_mode()
     def __call__(self, images: Tensor, prompts: PinnedPrompts) -> XPoseOutput:
+        """Detect; see Engine."""
         return self._model(images, *prompts)
 
 
 def fold_batch_norms(model: XPose) -> XPose:
     """Merge every batch norm into the convolution before it; exact up to rounding once the model is in eval mode."""
     for block in model.modules():
-        if isinstance(block, nn.Sequential) and len(block) == 2 and isinstance(block[1], nn.BatchNorm2d):
-            block[0] = fuse_conv_bn_eval(block[0], block[1])
-            block[1] = nn.Identity()
+        if isinstance(block, nn.Sequential) and len(block) == 2:
+            convolution, norm = block
+            if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                block[0], block[1] = fuse_conv_bn_eval(convolution, norm), nn.Identity()
     return model

@@ -11,12 +11,11 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.table import Table
 
 from engines.prompts import SKELETONS, Skeleton
 from stream.frame import Frame
 from stream.ledger import Ledger
-from stream.messages import TracksMessage, TrackMessage
+from stream.messages import TrackMessage, TracksMessage
 from stream.report import table_of
 from stream.session import Session
 from training.evaluation import Found, idf1, oks_ap, pck

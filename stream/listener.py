@@ -20,7 +20,7 @@ def listen(endpoint: str, topic: str = "tracks/", *, quiet: float | None = None)
     `quiet` seconds (None: never). Raises ListenError for a malformed endpoint, and stream.messages.MessageError from
     the iterator for a message of another version or kind.
     """
-    socket = zmq.Context.instance().socket(zmq.SUB)
+    socket: zmq.Socket = zmq.Context.instance().socket(zmq.SUB)
     socket.setsockopt(zmq.LINGER, 0)
     socket.setsockopt(zmq.HEARTBEAT_IVL, 1000)  # a publisher that vanished without a word is noticed in 4 s
     socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 3000)

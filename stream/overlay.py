@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import colorsys
+import io
 import re
 import threading
 from fractions import Fraction
 from functools import cache
+from io import FileIO
 from pathlib import Path
-from types import TracebackType
+from types import SimpleNamespace, TracebackType
 from typing import TYPE_CHECKING
 
 import av
@@ -16,7 +18,7 @@ import cv2
 import numpy as np
 
 from stream.messages import Category, TrackMessage, TracksMessage
-from stream.sink import SinkError, claim, unwritable
+from stream.sink import SinkError, append, claim, unwritable
 
 if TYPE_CHECKING:
     from stream.frame import Frame
@@ -46,9 +48,10 @@ class Overlay:
         self._timeline = _Timeline(rate or 30.0)
         self._stream: av.VideoStream | None = None
         self._next_key = 0
+        self._muxed = io.BytesIO()
         self._closed = False
         try:
-            self._file = open(self._path, "wb" if overwrite else "xb", buffering=0)  # noqa: SIM115 (close() closes it)
+            self._file = FileIO(self._path, "w" if overwrite else "x")
         except OSError as error:
             raise unwritable(self._path, error) from None
 
@@ -77,6 +80,7 @@ class Overlay:
                 else:
                     self._container.mux(self._stream.encode(None))
                     self._container.close()
+                    self._keep()
             except OSError as error:
                 raise unwritable(self._path, error) from None
             finally:
@@ -84,7 +88,8 @@ class Overlay:
 
     def _open(self, width: int, height: int) -> None:
         movflags = "frag_keyframe+empty_moov+default_base_moof"
-        self._container = av.open(self._file, "w", format="mp4", options={"movflags": movflags})
+        ahead_only = SimpleNamespace(write=self._muxed.write)  # no seek: what was passed on cannot be changed
+        self._container = av.open(ahead_only, "w", format="mp4", options={"movflags": movflags})
         rate = Fraction(self._timeline.rate).limit_denominator(1001)
         options = {"preset": "ultrafast", "tune": "zerolatency", "crf": "23", "forced-idr": "1"}
         stream = self._container.add_stream("libx264", rate=rate, options=options)
@@ -106,6 +111,13 @@ class Overlay:
             frame.pict_type = av.video.frame.PictureType.I
             self._next_key = ticks + _KEY_TICKS
         self._container.mux(self._stream.encode(frame))
+        self._keep()
+
+    def _keep(self) -> None:
+        """Pass what was muxed on to the file: nothing, or whole fragments, since half of one would spoil the video."""
+        append(self._file, self._muxed.getvalue())
+        self._muxed.seek(0)
+        self._muxed.truncate()
 
     def __enter__(self) -> Overlay:
         return self

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import json
 import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any
 
 import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stream.messages import TrackMessage, TracksMessage
-from stream.sink import SinkError, claim, unwritable
+from stream.sink import SinkError, append, claim, unwritable
 
 _FLUSH_SECONDS = 1.0
 _GROUP_ROWS = 2048  # a second or so of rows is too little for a good file; more would hold up the next frame
@@ -64,20 +66,12 @@ class Recorder:
         self._rows: list[dict[str, Any]] = []
         self._prompts: dict[str, dict[str, Any]] = {}
         self._closed = False
-        try:
-            self._file = _take_journal(self._path, overwrite)
-        except OSError as error:
-            raise unwritable(self._path, error) from None
+        self._journal = _Journal(self._path, overwrite)
         try:
             self._table = _Table(self._path)
-        except OSError as error:
-            _journal_of(self._path).unlink()
-            self._file.close()
-            raise unwritable(self._path, error) from None
-        self._journal = pa.ipc.new_stream(self._file, SCHEMA, options=pa.ipc.IpcWriteOptions(compression="lz4"))
-        # Makes the journal readable from the start; and the first call takes 0.4 s, better here than amid frames.
-        self._journal.write_batch(pa.RecordBatch.from_pylist([], schema=SCHEMA))
-        self._file.flush()
+        except SinkError:
+            self._journal.remove()
+            raise
         self._flushed = time.monotonic()
 
     def write(self, message: TracksMessage) -> None:
@@ -93,18 +87,10 @@ class Recorder:
     def flush(self) -> None:
         """Put every row written so far out of reach of a kill; `write` does it once a second. Raises SinkError."""
         with self._lock:
-            self._flushed = time.monotonic()
-            if not self._rows:
-                return
-            batch = pa.RecordBatch.from_pylist(self._rows, schema=SCHEMA)
-            metadata = _metadata(self._prompts)
             try:
-                self._journal.write_batch(batch, custom_metadata=metadata)
-                self._file.flush()
-                self._table.write(batch, metadata)
+                self._flush()
             except OSError as error:
                 raise unwritable(self._path, error) from None
-            self._rows.clear()
 
     def close(self) -> None:
         """Make the finished Parquet file appear at the path; a second call does nothing.
@@ -116,12 +102,26 @@ class Recorder:
                 return
             self._closed = True
             try:
-                self.flush()
+                self._flush()
                 self._table.finish()
+                self._journal.remove()
             except OSError as error:
-                raise unwritable(self._path, error) from None
+                self._table.abandon()
+                sentence = (
+                    f"{unwritable(self._path, error)}; `python run_stream.py recover {self._path}` makes the file"
+                )
+                raise SinkError(f"{sentence} of what was recorded before, when there is room") from None
             finally:
-                self._file.close()
+                self._journal.close()
+
+    def _flush(self) -> None:
+        self._flushed = time.monotonic()
+        if self._rows:
+            batch = pa.RecordBatch.from_pylist(self._rows, schema=SCHEMA)
+            metadata = _metadata(self._prompts)
+            self._journal.write(batch, metadata)
+            self._rows.clear()
+            self._table.write(batch, metadata)
 
     def _note_prompt(self, message: TracksMessage) -> None:
         key = f"{message.prompt.name} {message.prompt.version}"
@@ -147,18 +147,20 @@ def recover(path: str | Path) -> int:
     if not _journal_of(path).exists():
         raise SinkError(f"there is nothing to recover: {_journal_of(path)} does not exist")
     claim(path)
-    try:
-        with _lock_journal(path) as file:
-            table = _Table(path)
+    with _lock_journal(path) as file:
+        table = _Table(path)
+        try:
             for batch, metadata in read_journal(file):
                 table.write(batch, metadata)
             table.finish()
-    except OSError as error:
-        raise unwritable(path, error) from None
+        except OSError as error:
+            table.abandon()
+            raise unwritable(path, error) from None
+        _journal_of(path).unlink()
     return table.rows
 
 
-def read_journal(file: BinaryIO) -> Iterator[tuple[pa.RecordBatch, dict[str, str]]]:
+def read_journal(file: FileIO) -> Iterator[tuple[pa.RecordBatch, dict[str, str]]]:
     """Iterate over the complete batches of a journal with their metadata, ignoring a last one that was cut off."""
     try:
         reader = pa.ipc.open_stream(file)
@@ -169,18 +171,63 @@ def read_journal(file: BinaryIO) -> Iterator[tuple[pa.RecordBatch, dict[str, str
         return
 
 
+class _Journal:
+    """<path>.journal: whole batches only, and locked, so that a killed recording can be told from a running one."""
+
+    def __init__(self, path: Path, overwrite: bool) -> None:
+        self._path = _journal_of(path)
+        self._file = _lock_journal(path)
+        if os.fstat(self._file.fileno()).st_size and not overwrite:
+            self._file.close()
+            raise SinkError(
+                f"{self._path} is left from a recording that was killed; "
+                f"run `python run_stream.py recover {path}` to make it a Parquet file, or delete it"
+            )
+        self._file.truncate(0)
+        self._memory = io.BytesIO()
+        options = pa.ipc.IpcWriteOptions(compression="lz4")
+        self._stream = pa.ipc.new_stream(self._memory, SCHEMA, options=options)
+        try:
+            # Makes it readable from the start; and the first call takes 0.4 s, better here than amid frames.
+            self.write(pa.RecordBatch.from_pylist([], schema=SCHEMA), _metadata({}))
+        except OSError as error:
+            self.remove()
+            raise unwritable(path, error) from None
+
+    def write(self, batch: pa.RecordBatch, metadata: dict[str, str]) -> None:
+        """Add `batch`, or leave the journal as it was and raise OSError."""
+        self._memory.seek(0)
+        self._memory.truncate()
+        self._stream.write_batch(batch, custom_metadata=metadata)
+        append(self._file, self._memory.getvalue())
+
+    def remove(self) -> None:
+        """Delete it and let it go."""
+        self._path.unlink()
+        self.close()
+
+    def close(self) -> None:
+        """Let it go."""
+        self._file.close()
+
+
 class _Table:
     """The Parquet file in the making: <path>.partial, unreadable until it is finished and takes the path's place."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._partial = path.with_name(path.name + ".partial")
-        self._writer = pq.ParquetWriter(self._partial, SCHEMA, compression="zstd", use_dictionary=_TEXTS)
+        try:
+            self._writer = pq.ParquetWriter(self._partial, SCHEMA, compression="zstd", use_dictionary=_TEXTS)
+        except OSError as error:
+            raise unwritable(path, error) from None
         self._waiting: list[pa.RecordBatch] = []
         self._metadata = _metadata({})
+        self._failure: OSError | None = None
         self.rows = 0
 
     def write(self, batch: pa.RecordBatch, metadata: dict[str, str]) -> None:
+        """Add `batch`. What raises OSError once does so for ever: nobody knows what of it is in the file."""
         self._waiting.append(batch)
         self._metadata = metadata
         self.rows += batch.num_rows
@@ -188,40 +235,41 @@ class _Table:
             self._write_group()
 
     def finish(self) -> None:
-        """Write the footer, see to it that all is on the disk, then replace the path and delete the journal."""
+        """Write the footer, see to it that all is on the disk, then take the path's place."""
         self._write_group()
         self._writer.add_key_value_metadata(self._metadata)
         self._writer.close()
         with open(self._partial, "rb") as file:
             os.fsync(file.fileno())
         os.replace(self._partial, self._path)
-        _journal_of(self._path).unlink()
+
+    def abandon(self) -> None:
+        """Delete what there is, which also makes room on a full disk."""
+        self._writer.is_open = False  # else it would try again to write the footer when it is collected
+        self._partial.unlink(missing_ok=True)
 
     def _write_group(self) -> None:
-        if self._waiting:
-            self._writer.write_table(pa.Table.from_batches(self._waiting))
-            self._waiting.clear()
+        if self._failure:
+            raise self._failure
+        try:
+            if self._waiting:
+                self._writer.write_table(pa.Table.from_batches(self._waiting))
+        except OSError as error:
+            self._failure = error
+            raise
+        self._waiting.clear()
 
 
 def _journal_of(path: Path) -> Path:
     return path.with_name(path.name + ".journal")
 
 
-def _take_journal(path: Path, overwrite: bool) -> BinaryIO:
-    """Open an empty journal that nobody else can take while it is open."""
-    file = _lock_journal(path)
-    if os.fstat(file.fileno()).st_size and not overwrite:
-        file.close()
-        raise SinkError(
-            f"{_journal_of(path)} is left from a recording that was killed; "
-            f"run `python run_stream.py recover {path}` to make it a Parquet file, or delete it"
-        )
-    file.truncate(0)
-    return file
-
-
-def _lock_journal(path: Path) -> BinaryIO:
-    file = open(_journal_of(path), "a+b")  # noqa: SIM115 (the recorder closes it)
+def _lock_journal(path: Path) -> FileIO:
+    """Open the journal for appending, from its beginning for reading, if no other process has it open."""
+    try:
+        file = FileIO(_journal_of(path), "a+")
+    except OSError as error:
+        raise unwritable(path, error) from None
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

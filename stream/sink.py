@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from io import FileIO
 from pathlib import Path
 
 
@@ -30,3 +31,15 @@ def claim(path: str | Path, overwrite: bool = False) -> Path:
 def unwritable(path: Path, error: OSError) -> SinkError:
     """The SinkError for what the system said while `path` was written."""
     return SinkError(f"cannot write {path}: {error.strerror or error}")
+
+
+def append(file: FileIO, data: bytes) -> None:
+    """Add all of `data` to the end of `file`, or leave it as it was and raise OSError, for example on a full disk."""
+    size = os.fstat(file.fileno()).st_size
+    rest = memoryview(data)
+    try:
+        while rest:
+            rest = rest[file.write(rest) :]
+    except OSError:
+        os.truncate(file.fileno(), size)
+        raise

@@ -10,14 +10,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import av
+import cv2
 import msgspec
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 import zmq
 
 import run_stream
+from engines.prompts import SKELETONS, PromptBank, Skeleton
 from stream.listener import listen
 from stream.messages import TracksMessage
+from tests.engines.recipe import published_file
 
 ROOT = Path(__file__).parents[1]
 CROSSING = ROOT / "configs" / "demo" / "crossing.mp4"
@@ -69,6 +74,33 @@ def test_a_run_records_and_draws_every_frame(short_clip: Path, tmp_path: Path, c
     assert frames_in(tmp_path / "o.mp4") == 30
     assert sorted(path.name for path in tmp_path.iterdir()) == ["o.mp4", "t.parquet"]
     assert "frames published" in capsys.readouterr().out
+
+
+def test_a_checkpoint_in_the_published_layout_streams_with_a_saved_prompt_bank(tmp_path: Path) -> None:
+    weights = published_file(tmp_path / "published.pth", "tiny", seed=3)
+    person = Skeleton.load(SKELETONS / "person.yaml")
+    torch.manual_seed(0)
+    bank = PromptBank(
+        "person",
+        1,
+        (person,),
+        torch.randn(1, 512),
+        torch.randn(1, 17, 512),
+        torch.ones(1, 17, dtype=torch.bool),
+        "random",
+        "none",
+    )
+    bank.save(tmp_path / "person.safetensors")
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for number in range(2):
+        cv2.imwrite(str(pictures / f"{number}.png"), np.full((96, 128, 3), 60 * number, np.uint8))
+    call(
+        *("run", "--source", pictures, "--weights", weights, "--prompt", tmp_path / "person.safetensors"),
+        *("--record", tmp_path / "t.parquet", "--overlay", tmp_path / "o.mp4"),
+    )
+    assert set(pq.read_table(tmp_path / "t.parquet")["frame"].to_pylist()) == {0, 1}
+    assert frames_in(tmp_path / "o.mp4") == 2
 
 
 def text_file(folder: Path, name: str) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -40,7 +40,8 @@ def degrade(rgb: Pixels, rng: np.random.Generator) -> Pixels:
         rgb = cv2.addWeighted(rgb, 1.0, grain, rng.uniform(0.02, 0.12), 0, dtype=cv2.CV_8U)
     if rng.random() < 0.15:
         quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(20, 70))]
-        rgb = cv2.imdecode(cv2.imencode(".jpg", rgb, quality)[1], cv2.IMREAD_COLOR)
+        coded = cv2.imencode(".jpg", rgb, quality)[1]
+        rgb = cast(Pixels, cv2.imdecode(coded, cv2.IMREAD_COLOR))  # it was encoded just now
     return rgb
 
 

@@ -35,7 +35,7 @@ def initialise(model: XPose) -> None:
         nn.init.constant_(norm.bias, bias)
     # PyTorch's small weights and random biases would make all prompts nearly the same; left and right then never part.
     for mlp in (model.projection, model.projection_kpt):
-        for layer in mlp.layers:
+        for layer in cast(Iterable[nn.Linear], mlp.layers):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
             nn.init.zeros_(layer.bias)
     for mlp in (model.bbox_embed, model.pose_embed, model.pose_hw_embed, model.enc_out_bbox_embed):

@@ -28,7 +28,7 @@ class Picture:
         ignore: bool [n] neither positive nor negative.
     """
 
-    rgb: NDArray[np.uint8]
+    rgb: NDArray[Any]
     boxes: NDArray[np.float32]
     keypoints: NDArray[np.float32]
     classes: NDArray[np.int64]

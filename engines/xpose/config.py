@@ -89,4 +89,5 @@ class XPoseConfig:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> XPoseConfig:
         """Rebuild a configuration from `as_dict` (lists from JSON become tuples). Raises TypeError on unknown names."""
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+        fields: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in values.items()}
+        return cls(**fields)

@@ -43,7 +43,8 @@ class GridMaker:
     def padded(self, sizes: tuple[tuple[int, int], ...], padding_mask: Tensor, like: Tensor) -> Grid:
         """A grid for a batch whose images lie in the top left corner of `padding_mask` [B, H, W], True on padding."""
         masks = [~shrink_mask(padding_mask, size) for size in sizes]
-        ratios = torch.stack([torch.stack((m[:, 0].double().mean(-1), m[:, :, 0].double().mean(-1)), -1) for m in masks], 1)
+        shares = [(m[:, 0].double().mean(-1), m[:, :, 0].double().mean(-1)) for m in masks]
+        ratios = torch.stack([torch.stack(share, -1) for share in shares], 1)
         padding = torch.cat([~m.flatten(1) for m in masks], 1)
         return Grid(sizes, **self._tensors(sizes, masks, like), padding=padding, valid_ratios=ratios.to(like))
 

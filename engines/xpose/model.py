@@ -214,7 +214,7 @@ class XPose(nn.Module):
         normed = self.decoder.norm(content)
         output = self._answer(normed, references, memory_text)
         return Stages(
-            memory, memory_text, tokens.logits, grid.valid, tokens.index, index, hidden, entered, normed, output
+            memory, memory_text, tokens.logits, grid.valid, tokens.chosen, index, hidden, entered, normed, output
         )
 
     def _group_references(self, boxes: Tensor, seeds: Tensor) -> Tensor:
@@ -247,7 +247,7 @@ class XPose(nn.Module):
         """Fill in what every layer would answer, computed exactly as inference uses it."""
         text = stages.memory_text.transpose(1, 2)
         stages.token_boxes = torch.sigmoid(self.enc_out_bbox_embed(tokens.hidden) + grid.proposals)
-        stages.proposals = Layer(take(tokens.logits, tokens.index), tokens.boxes)
+        stages.proposals = Layer(take(tokens.logits, tokens.chosen), tokens.boxes)
         stages.box_layers = [
             Layer(hidden @ text, box) for hidden, box in zip(boxes.hidden, boxes.references[1:], strict=True)
         ]
@@ -268,7 +268,7 @@ class XPose(nn.Module):
 class _Tokens(NamedTuple):
     hidden: Tensor  # [B, S, D]
     logits: Tensor  # [B, S, C]
-    index: Tensor  # [B, Q]
+    chosen: Tensor  # [B, Q] tokens, best first
     boxes: Tensor  # [B, Q, 4]
 
 

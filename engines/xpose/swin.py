@@ -31,11 +31,11 @@ class Swin(nn.Module):
         x = self.patch_embed(images)
         maps = []
         for s, stage in enumerate(self.layers):
+            assert isinstance(stage, Stage)
             x = stage(x)
             if s > 0:
                 maps.append(getattr(self, f"norm{s}")(x).permute(0, 3, 1, 2))
-            if stage.downsample is not None:
-                x = stage.downsample(x)
+            x = stage.down(x)
         return maps
 
 
@@ -62,6 +62,10 @@ class Stage(nn.Module):
         self.blocks = nn.ModuleList(Block(width, heads, window, shift=i % 2 * (window // 2)) for i in range(depth))
         self.downsample = PatchMerging(width) if downsample else None
         self.constants = SizeConstants(self._make_constants)
+
+    def down(self, x: Tensor) -> Tensor:
+        """To the next stage's resolution and width."""
+        return x if self.downsample is None else self.downsample(x)
 
     def _make_constants(self, padded: tuple[int, int], like: Tensor) -> dict[str, Tensor]:
         return {"mask": shift_mask(*padded, self.window, self.window // 2).to(like)}
@@ -107,6 +111,8 @@ class Block(nn.Module):
 
 class WindowAttention(nn.Module):
     """Attention among the cells of each window with a learned bias per relative position."""
+
+    relative_position_index: Tensor
 
     def __init__(self, width: int, heads: int, window: int) -> None:
         super().__init__()

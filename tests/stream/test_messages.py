@@ -9,7 +9,7 @@ import msgpack
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stream.messages import (
@@ -28,6 +28,7 @@ from trackers import KeypointStatus, Status
 
 DOC = Path(__file__).parents[2] / "docs" / "messages.md"
 
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # the machine may be busy
 reals = st.floats(allow_nan=False, allow_infinity=False)
 pairs = st.tuples(reals, reals)
 integers = st.integers(0, 2**62)
@@ -75,18 +76,20 @@ def messages(draw: st.DrawFn) -> TracksMessage:
     )
 
 
+@unhurried
 @given(messages())
 def test_a_message_survives_the_wire(message: TracksMessage) -> None:
     assert decode(encode(message)) == message
 
 
+@unhurried
 @given(st.binary(max_size=200))
 def test_bytes_that_are_no_message_are_refused_in_one_sentence(payload: bytes) -> None:
     with pytest.raises(MessageError, match=r"^not a tracks message"):
         decode(payload)
 
 
-@settings(max_examples=300)
+@unhurried
 @given(messages(), st.data())
 def test_a_damaged_message_is_refused_or_read_but_never_crashes(message: TracksMessage, data: st.DataObject) -> None:
     payload = bytearray(encode(message))

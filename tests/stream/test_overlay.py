@@ -32,6 +32,24 @@ for index in range(10**6):
     print(index, flush=True)
 """
 
+FULL_DISK = """
+import resource, sys
+from stream.overlay import Overlay
+from stream.sink import SinkError
+from tests.stream.scene import frame_of, message_of
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
+overlay = Overlay(sys.argv[1], 30)
+try:
+    for index in range(10**6):
+        overlay.write(frame_of(index), message_of(index % 30))
+except SinkError as error:
+    print(error)
+try:
+    overlay.close()
+except SinkError as error:
+    print(error)
+"""
+
 
 def read(path: Path) -> tuple[list[float], list[np.ndarray], list[float]]:
     """Times, pictures and times of the key frames of a video."""
@@ -105,6 +123,14 @@ def test_a_killed_run_leaves_a_playable_video_that_lacks_a_second_at_most(tmp_pa
     times, _, _ = read(tmp_path / "out.mp4")
     assert len(times) > 200 - 31
     assert times == pytest.approx([index / 30 for index in range(len(times))], abs=1e-4)
+
+
+def test_a_full_disk_is_reported_and_leaves_a_playable_video(tmp_path: Path) -> None:
+    path = tmp_path / "out.mp4"
+    done = subprocess.run([sys.executable, "-c", FULL_DISK, str(path)], capture_output=True, text=True, timeout=90)
+    assert done.stdout.splitlines() == [f"cannot write {path}: File too large"] * 2
+    assert done.stderr == ""
+    assert len(read(path)[0]) >= 30
 
 
 def test_without_a_frame_no_file_stays_and_closing_twice_is_fine(tmp_path: Path) -> None:

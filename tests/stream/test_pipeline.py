@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -43,11 +44,8 @@ class Run:
         self.stop_after = stop_after
         pipeline = Pipeline(engine, prompts_for(engine.checkpoint, "person"), None, [self.keep], self.stop)
         self.ledger = pipeline.ledger
-        with open_source(spec) as source:
-            try:
-                pipeline.run(source)
-            except SourceLost:  # how a live source ends
-                pass
+        with open_source(spec) as source, suppress(SourceLost):  # how a live source ends
+            pipeline.run(source)
         self.answers = {m.frame: answer for m, answer in zip(self.messages, engine.answers, strict=False)}
 
     def keep(self, frame: Frame, message: TracksMessage) -> None:

@@ -34,6 +34,26 @@ for index in range(10**6):
     time.sleep(0.002)
 """
 
+FULL_DISK = """
+import resource, sys
+from stream.recorder import Recorder
+from stream.sink import SinkError
+from tests.stream.scene import message_of
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
+recorder = Recorder(sys.argv[1])
+message, calls = message_of(0), []
+try:
+    while True:
+        calls += [recorder.write(message), recorder.flush()]
+except SinkError as error:
+    print(len(calls) // 2)
+    print(error)
+try:
+    recorder.close()
+except SinkError as error:
+    print(error)
+"""
+
 
 def start_recording(path: Path, message: TracksMessage) -> subprocess.Popen[bytes]:
     """A process that records `message` over and over and prints frame and time of each."""
@@ -197,7 +217,7 @@ def test_a_recording_that_runs_elsewhere_is_left_alone_but_can_be_read(tmp_path:
         for attempt in (lambda: Recorder(path), lambda: Recorder(path, overwrite=True), lambda: recover(path)):
             with pytest.raises(SinkError, match="is being recorded by another process"):
                 attempt()
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while not (rows := run_example("open_stream", path)["table"].num_rows):
             assert time.monotonic() < deadline
             time.sleep(0.2)
@@ -205,6 +225,18 @@ def test_a_recording_that_runs_elsewhere_is_left_alone_but_can_be_read(tmp_path:
     finally:
         process.kill()
         process.communicate()
+
+
+def test_a_full_disk_is_reported_and_what_was_flushed_is_recovered_when_there_is_room(tmp_path: Path) -> None:
+    path = tmp_path / "tracks.parquet"
+    done = subprocess.run([sys.executable, "-c", FULL_DISK, str(path)], capture_output=True, text=True, timeout=90)
+    flushed, writing, closing = done.stdout.splitlines()
+    assert done.stderr == ""
+    assert writing == f"cannot write {path}: File too large"
+    assert closing.startswith(f"cannot write {path}: File too large; `python run_stream.py recover {path}` makes")
+    assert [left.name for left in tmp_path.iterdir()] == ["tracks.parquet.journal"]
+    assert recover(path) == 2 * int(flushed) > 0
+    assert pq.read_table(path).num_rows == 2 * int(flushed)
 
 
 def run_example(containing: str, path: Path) -> dict[str, Any]:

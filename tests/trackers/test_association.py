@@ -13,7 +13,8 @@ from trackers.association import Bodies, assign, similarity
 
 
 def bodies(shift: float = 0.0, *, class_id: int = 0, variance: float = 0.0, k: int = 5, seen: bool = True) -> Bodies:
-    keypoints = np.column_stack([np.linspace(10, 40, k), np.linspace(10, 90, k)]) + [shift, 0]
+    keypoints = np.column_stack([np.linspace(10, 40, k), np.linspace(10, 90, k)])
+    keypoints[:, 0] += shift
     box = np.array([[shift, 0, shift + 50, 100.0]])
     one = np.ones((1, k))
     return Bodies(box, np.array([class_id]), keypoints[None], one > (not seen), variance * one, 8.0 * one)

@@ -157,7 +157,7 @@ def test_classes_never_mix() -> None:
 
 
 def test_predict_changes_nothing_and_returns_the_published_rows() -> None:
-    truth, detected = crowd(4, seconds=2)
+    _, detected = crowd(4, seconds=2)
     asked, silent = Tracker(), Tracker()
     assert len(asked.predict(0.0)) == 0
     for frame, detections in enumerate(detected):

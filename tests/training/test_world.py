@@ -212,13 +212,13 @@ def test_the_demo_clip_is_what_its_truth_says() -> None:
         assert (stream.width, stream.height, stream.average_rate) == (
             truths["width"],
             truths["height"],
-            truths["rate"],
+            truths["fps"],
         )
         assert stream.codec_context.profile == "High"
     assert CLIP.stat().st_size < 3_000_000
-    assert len(packets) == len(truths["frames"]) >= 20 * truths["rate"]
+    assert len(packets) == len(truths["frames"]) >= 20 * truths["fps"]
     assert [packet.pts for packet in packets] == [packet.dts for packet in packets]  # no B-frames
-    assert all(packet.is_keyframe for packet in packets[:: truths["rate"]])
+    assert all(packet.is_keyframe for packet in packets[:: truths["fps"]])
     assert tuple(truths["keypoints"]) == KEYPOINTS
 
 
