@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from engines.xpose import Layer, Stages
 from training.denoising import Noised
 from training.geometry import overlap, similarity
+from training.initialise import START_LOGIT
 from training.matching import match
 from training.targets import Targets
 
@@ -33,6 +34,7 @@ class Weights:
     giou: float = 2.0
     keypoint: float = 50.0
     oks: float = 4.0
+    heat: float = 2.0
     hidden: float = 0.4  # a keypoint nobody can see counts this much
 
 
@@ -53,9 +55,12 @@ class Losses:
     weights: Weights = Weights()
 
     def __call__(
-        self, stages: Stages, targets: Targets, noised: Noised | None = None
+        self, stages: Stages, targets: Targets, noised: Noised | None = None, seeds: Tensor | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The sum to be minimised and, to be watched, parts of it: those of the last layer, dense and denoising."""
+        """The sum to be minimised and, to be watched, parts of it: those of the last layer, and those of the tokens.
+
+        `seeds` [K, D] are the keypoint prompts as the decoder gets them; without them there is no heat loss.
+        """
         with torch.autocast(targets.boxes.device.type, enabled=False):
             assert stages.proposals is not None  # it is there in training
             searched, _, query = self._layers([stages.proposals, *stages.box_layers], targets)
@@ -66,6 +71,9 @@ class Losses:
             dense = self._dense(stages, targets)
             total = searched + posed + dense
             parts["dense"] = dense
+            if seeds is not None:
+                parts["heat"] = self._heat(stages.memory.float(), seeds.float(), targets)
+                total = total + self.weights.heat * parts["heat"]
             if noised is not None and stages.denoised:
                 parts["denoising"] = self._denoising(stages.denoised, targets, noised)
                 total = total + parts["denoising"]
@@ -143,6 +151,22 @@ class Losses:
         l1 = (predicted - true).abs().sum() / count
         giou = (1 - overlap(predicted, true)[1]).sum() / count
         return self.weights.classes * classes + self.weights.box * l1 + self.weights.giou * giou
+
+    def _heat(self, memory: Tensor, seeds: Tensor, targets: Targets) -> Tensor:
+        """Image tokens of the two finest levels are to be like the seeds of the visible keypoints they lie on.
+
+        Left and right part only once image tokens tell front from back, which nothing else asks of them: until then
+        both are best placed in the middle.
+        """
+        centre, cell, level = (x.to(memory.device) for x in token_grid(targets.size, self.levels))
+        fine = level < 2
+        logits = memory[:, fine] @ seeds.T * seeds.shape[-1] ** -0.5 - START_LOGIT  # [B, S, K]
+        offset = (centre[fine][:, None, None] - targets.keypoints[:, None]).abs()  # [B, S, M, K, 2]
+        near = (offset <= 0.75 * cell[fine][:, None, None]).all(-1)
+        positive = (near & (targets.visibility == 2)[:, None]).any(2)
+        hidden = (near & (targets.visibility == 1)[:, None]).any(2)
+        loss = focal(logits, positive.float()) * (positive | ~hidden)
+        return loss.sum() / positive.sum().clamp(min=1)
 
     def _denoising(self, layers: Sequence[Layer], targets: Targets, noised: Noised) -> Tensor:
         """Positive noised queries find their instance again, the negative ones say that they are none."""

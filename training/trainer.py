@@ -141,7 +141,8 @@ class Trainer:
             with torch.autocast(self.device.type, torch.bfloat16):
                 prompts = self.prompted.prompts()
                 stages = self.prompted.model.stages(batch.images, *prompts, denoise=noised.queries)
-            total, parts = self.losses(stages, batch.targets, noised)
+                seeds = self.prompted.model.projection_kpt(prompts[1])
+            total, parts = self.losses(stages, batch.targets, noised, seeds)
             total.backward()
         return {"loss": total.detach()} | parts
 

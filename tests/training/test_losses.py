@@ -51,6 +51,7 @@ def stages(targets: Targets, logits: Tensor, boxes: Tensor, keypoints: Tensor) -
         near = ((centre - box[:2]).abs() <= reach).all(-1) & (level == own)
         token_logits[0, near], token_boxes[0, near] = SURE, box
     return SimpleNamespace(
+        memory=torch.zeros(1, len(level), 16),
         token_logits=token_logits,
         token_boxes=token_boxes,
         token_valid=torch.ones(1, len(level), dtype=torch.bool),
@@ -130,6 +131,20 @@ def test_the_tokens_of_the_right_level_near_a_person_are_to_find_it():
     seen.token_logits = torch.full_like(seen.token_logits, -SURE)
     assert right < 1e-2
     assert LOSSES(seen, targets)[1]["dense"] > 1
+
+
+def test_image_tokens_on_a_keypoint_are_to_be_like_its_seed():
+    targets = two_persons()
+    seen = stages(targets, *perfect(targets))
+    seeds = torch.eye(3, 16) * 16
+    centre, cell, _ = token_grid(SIZE, 3)
+    on = ((centre[:, None, None] - targets.keypoints[0]).abs() <= 0.75 * cell[:, None, None]).all(-1)  # [S, M, K]
+    near = (on & (targets.visibility[0] > 0)).any(1).float()
+    seen.memory = near[None] @ seeds - 0.1
+    like = LOSSES(seen, targets, seeds=seeds)[1]["heat"]
+    seen.memory = near[None, :, [1, 0, 2]] @ seeds - 0.1  # the keypoints of left and right exchanged
+    assert like < 0.01
+    assert LOSSES(seen, targets, seeds=seeds)[1]["heat"] > 1
 
 
 def test_restored_boxes_cost_nothing():
