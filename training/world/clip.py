@@ -28,35 +28,32 @@ from training.world.texture import texture
 from training.world.truth import Truth, truth
 
 WIDTH, HEIGHT, RATE, SECONDS = 640, 480, 30, 24
-FOV = np.radians(33)
-DISTANCE = 4.3
-PERSONS = 3
-APART = 0.65
-HIDDEN_FOR = 0.7
-CROSSINGS = 14
+FOV = np.radians(36)
+DISTANCE = 4.5
+LANES = (0.5, 0.0, -0.5)  # m, towards the camera
+PERIOD = 9.0  # s, of a walk to and fro
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A smooth closed path on the floor: amplitudes (m) and phases (rad) of x and y [2, 2], and its time (s)."""
+    """A smooth closed path on the floor: amplitudes (m) and phases (rad) of x and y [2, 2]."""
 
     amplitude: np.ndarray
     phase: np.ndarray
-    period: float
     centre: np.ndarray
 
     @classmethod
-    def random(cls, draw: Draw) -> Route:
-        """A path across the view (y) that also comes nearer and goes (x)."""
-        amplitude = np.array(
-            [[draw.uniform(0.2, 0.6), draw.uniform(0, 0.3)], [draw.uniform(0.9, 1.5), draw.uniform(0, 0.3)]]
-        )
-        centre = np.array([draw.uniform(-0.6, 0.6), draw.uniform(-0.3, 0.3)])
-        return cls(amplitude, draw.rng.uniform(0, 2 * np.pi, (2, 2)), draw.held(7.0, 14.0), centre)
+    def across(cls, lane: float, phase: float, draw: Draw) -> Route:
+        """To and fro across the view (y) in a lane (x)."""
+        half = (DISTANCE - lane) * np.tan(0.5 * FOV) * WIDTH / HEIGHT
+        amplitude = np.array([[0.12, draw.uniform(0, 0.03)], [half - draw.uniform(0.45, 0.55), draw.uniform(0, 0.05)]])
+        # x a quarter of a walk ahead of y: an ellipse, on which nobody turns on the spot
+        phases = np.array([[phase + 0.5 * np.pi, 0.0], [phase, 0.0]])
+        return cls(amplitude, phases, np.array([lane, 0.0]))
 
     def at(self, time: np.ndarray) -> np.ndarray:
         """Places [T, 2] m at times [T] s."""
-        angle = 2 * np.pi / self.period * time[:, None, None] * np.array([1, 2]) + self.phase
+        angle = 2 * np.pi / PERIOD * time[:, None, None] * np.array([1, 2]) + self.phase
         return self.centre + (self.amplitude * np.sin(angle)).sum(-1)
 
 
@@ -99,62 +96,9 @@ def _camera(time: float) -> Camera:
     return Camera.looking(np.array([DISTANCE, drift, 1.45]), np.array([0.0, 0.3 * drift, 0.88]), FOV)
 
 
-def _in_view(way: np.ndarray, rate: float) -> bool:
-    """Whether a walker on these places [T, 2] stays in view, at a distance and a speed that suit."""
-    far = DISTANCE - way[:, 0]
-    speed = np.linalg.norm(np.diff(way, axis=0), axis=1) * rate
-    half = far * np.tan(0.5 * FOV) * WIDTH / HEIGHT
-    return bool(
-        speed.min() > 0.3
-        and speed.max() < 1.5
-        and far.min() > 3.25
-        and far.max() < 5.3
-        and (np.abs(way[:, 1]) + 0.4 < half).all()
-    )
-
-
-def _agree(way: np.ndarray, others: np.ndarray, rate: float) -> tuple[np.ndarray, np.ndarray]:
-    """For a walker on places [T, 2] and N others [N, T, 2]: do they get on [N], and how often do they cross [N].
-
-    They get on when they never meet, and hide each other only for moments.
-    """
-    far, further = DISTANCE - way[:, 0], DISTANCE - others[..., 0]
-    gap = (others[..., 1] / further - way[:, 1] / far) * np.minimum(further, far)
-    # seen from the camera one covers the other while their axes are less than a trunk apart
-    covered = np.cumsum(np.abs(gap) < 0.33, axis=1)
-    longest = int(HIDDEN_FOR * rate) + 1
-    stuck: np.ndarray = (covered[:, longest:] - covered[:, :-longest] == longest).any(axis=1)
-    apart = np.linalg.norm(others - way, axis=2).min(axis=1) > APART
-    return apart & ~stuck, (np.diff(np.sign(gap), axis=1) != 0).sum(axis=1)
-
-
 def _routes(draw: Draw) -> list[Route]:
-    """Routes that get on with each other; of those found, the ones that cross about `CROSSINGS` times."""
-    rate = 10
-    times = np.arange(0, SECONDS, 1 / rate)
-    pool: list[Route] = []
-    while True:
-        wanted = len(pool) + 300
-        while len(pool) < wanted:
-            route = Route.random(draw)
-            if _in_view(route.at(times), rate):
-                pool.append(route)
-        ways = np.array([route.at(times) for route in pool])
-        agree, cross = map(np.array, zip(*(_agree(way, ways, rate) for way in ways), strict=True))
-        off = {party: abs(cross[np.ix_(party, party)].sum() // 2 - CROSSINGS) for party in _parties(agree)}
-        if off:
-            return [pool[index] for index in min(off, key=lambda party: off[party])]
-
-
-def _parties(agree: np.ndarray, chosen: tuple[int, ...] = ()) -> Iterator[tuple[int, ...]]:
-    """All sets of walkers that get on with each other, two by two, from who gets on with whom [N, N]."""
-    if len(chosen) == PERSONS:
-        yield chosen
-        return
-    left = np.asarray(agree[list(chosen)].all(axis=0))
-    left[: max(chosen, default=-1) + 1] = False
-    for index in np.flatnonzero(left):
-        yield from _parties(agree, (*chosen, int(index)))
+    """A walk per lane, evenly out of step: any two walkers cross at the middle of their walks, when both are fast."""
+    return [Route.across(lane, 2 * np.pi * i / len(LANES), draw) for i, lane in enumerate(LANES)]
 
 
 def _walkers(draw: Draw) -> list[Walker]:
