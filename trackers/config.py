@@ -25,8 +25,8 @@ class TrackerConfig:
         outliers: degrees of freedom of the Student-t noise of keypoints; inf means Gaussian.
     """
 
-    high_score: float = 0.4
-    low_score: float = 0.1
+    high_score: float = 0.5
+    low_score: float = 0.25
     similarity: float = 0.15
     duplicate: float = 0.5
     sigmas: Mapping[int, tuple[float, ...]] = field(default_factory=dict)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from trackers.association import Bodies, assign, similarity
 from trackers.config import TrackerConfig
+from trackers.crossing import Crossings
 from trackers.detections import Detections
 from trackers.kalman import Motion
 from trackers.tracks import KeypointStatus, Status, Tracks
@@ -79,6 +80,7 @@ class Tracker:
     def reset(self) -> None:
         """Forget all tracks and the time, at a camera cut or a new clock; ids go on counting."""
         self._alive: _Alive | None = None
+        self._crossings = Crossings()
         self._time = -math.inf
 
     def update(self, detections: Detections, time: float) -> Tracks:
@@ -112,6 +114,7 @@ class Tracker:
             free[columns] = False
             if free.any():
                 now = now + self._apart(self._newborn(candidates[free], time), now)
+        now = self._settled(now, time)
         self._alive, self._time = now, time
         return self._published(now, time)
 
@@ -228,6 +231,16 @@ class Tracker:
             weight=seen.astype(float),
             motion=self._start(measured, detections.boxes, np.zeros((n, 2))),
         )
+
+    def _settled(self, tracks: _Alive, time: float) -> _Alive:
+        """The tracks with the identities they have now that some crossings are over."""
+        confirmed = tracks.hits >= self.config.confirm_hits
+        centres = tracks.motion.position.mean(1)
+        source, kept = self._crossings.settle(
+            tracks.ids, tracks.class_ids, tracks.boxes(), centres, tracks.last == time, confirmed, tracks.born, time
+        )
+        identities = {name: getattr(tracks, name)[source] for name in ("ids", "hits", "born")}
+        return replace(tracks, **identities)[kept]
 
     def _apart(self, newborn: _Alive, tracks: _Alive) -> _Alive:
         """The newborn that are on top of no track, with ids."""

@@ -130,10 +130,10 @@ def test_a_tentative_track_is_published_only_when_detected() -> None:
 
 def test_poor_detections_continue_tracks_but_start_none() -> None:
     tracker = Tracker()
-    assert len(tracker.update(seen(ALICE, scores=[0.2]), 0.0)) == 0
+    assert len(tracker.update(seen(ALICE, scores=[0.3]), 0.0)) == 0
     tracker.update(seen(ALICE), 0.1)
     tracker.update(seen(ALICE), 0.2)
-    assert tracker.update(seen(ALICE, scores=[0.2]), 0.3).status.tolist() == [Status.CONFIRMED]
+    assert tracker.update(seen(ALICE, scores=[0.3]), 0.3).status.tolist() == [Status.CONFIRMED]
     assert tracker.update(seen(ALICE, scores=[0.05]), 0.4).status.tolist() == [Status.COASTING]
 
 
