@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -29,9 +30,8 @@ def demo(out: Path) -> dict[str, Any]:
     """Stream the clip with a subscriber in another process; write overlay, recording and figures into `out`."""
     out.mkdir(parents=True, exist_ok=True)
     files = {"overlay": out / "demo.mp4", "recording": out / "demo.parquet", "messages": out / "demo.jsonl"}
-    for path in files.values():  # the demo may be run again
-        path.unlink(missing_ok=True)
-    endpoint = f"ipc://{(out / 'demo.sock').resolve()}"
+    for path in out.glob("demo.*"):  # of an earlier demo, killed perhaps
+        path.unlink()
     messages: list[TracksMessage] = []
     began: list[float] = []
 
@@ -39,19 +39,26 @@ def demo(out: Path) -> dict[str, Any]:
         began.append(time.monotonic())
         messages.append(message)
 
-    session = Session(
-        str(CLIP),
-        publish=endpoint,
-        overlay=files["overlay"],
-        record=files["recording"],
-        realtime=True,
-        wait_for_subscriber=30.0,
-    )
-    with files["messages"].open("wb") as printed:
-        command = [sys.executable, str(ROOT / "run_stream.py"), "listen", endpoint, "--json", "--quiet", "3"]
+    with TemporaryDirectory() as folder, files["messages"].open("wb") as printed:
+        endpoint = f"ipc://{folder}/tracks"  # a path of its own: they may have 107 letters at most
+        command = [sys.executable, str(ROOT / "run_stream.py"), "listen", endpoint, "--json"]
         subscriber = subprocess.Popen(command, stdout=printed)
-        ledger = session.run(keep)
-        subscriber.wait(timeout=60)
+        session = Session(
+            str(CLIP),
+            publish=endpoint,
+            overlay=files["overlay"],
+            record=files["recording"],
+            realtime=True,
+            wait_for_subscriber=30.0,
+        )
+        try:
+            ledger = session.run(keep)
+            wait_for_lines(files["messages"], len(messages), patience=5.0)
+        finally:
+            subscriber.terminate()
+            subscriber.wait()
+    if len(began) < 2:
+        return {}  # stopped before there was anything to measure
     figures = ledger.as_dict() | {
         "frames_per_s": round((len(began) - 1) / (began[-1] - began[0]), 2),
         "received_by_subscriber": len(files["messages"].read_bytes().splitlines()),
@@ -61,6 +68,13 @@ def demo(out: Path) -> dict[str, Any]:
     (out / "demo.json").write_text(json.dumps(figures, indent=1) + "\n")
     show(ledger, figures, out)
     return figures
+
+
+def wait_for_lines(path: Path, count: int, patience: float) -> None:
+    """Wait until `path` has `count` lines, but no longer than `patience` s."""
+    end = time.monotonic() + patience
+    while len(path.read_bytes().splitlines()) < count and time.monotonic() < end:
+        time.sleep(0.1)
 
 
 def accuracy(messages: list[TracksMessage], truth: Truth) -> dict[str, float]:

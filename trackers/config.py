@@ -33,7 +33,7 @@ class TrackerConfig:
     confirm_hits: int = 2
     coast: float = 0.33
     forget: float = 0.86
-    measurement_noise: float = 0.03
+    measurement_noise: float = 0.015
     process_noise: float = 3.0
     damping: float = 0.04
     outliers: float = 5.0

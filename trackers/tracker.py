@@ -25,6 +25,12 @@ UNSEEN = 0.5
 UNKNOWN_SPEED = 1.0
 # A box that is partly hidden shrinks without its body moving: its corners tell of velocity where keypoints cannot.
 CORNER_GUIDANCE = 0.01
+# A track's score is the mean of its detections' over about this many s, ...
+SCORE_MEMORY = 0.33
+# ... less by the factor e where the detection now lies so many sizes away from the track's keypoints, ...
+AGREEMENT = 0.125
+# ... and this share of it where there is no detection now.
+UNDETECTED = 0.3
 # Measurements with a smaller weight than this are called rejected.
 REJECTED = 0.2
 
@@ -194,7 +200,8 @@ class Tracker:
         start = self._start(measured, corrected.boxes(), motion.body)
         now = np.isin(np.arange(len(tracks.ids)), rows)
         scores = tracks.scores.copy()
-        scores[rows] = detections.scores
+        share = -np.expm1(-(time - tracks.last[rows]) / SCORE_MEMORY)
+        scores[rows] += share * (detections.scores - scores[rows])
         return replace(
             corrected,
             motion=motion.where(~tracks.ever, start),
@@ -287,7 +294,7 @@ class Tracker:
         return Tracks(
             ids=tracks.ids,
             class_ids=tracks.class_ids,
-            scores=tracks.scores,
+            scores=tracks.scores * _agreement(tracks),
             boxes=tracks.boxes(),
             keypoints=tracks.motion.position[:, :-2],
             velocities=tracks.motion.velocity[:, :-2],
@@ -298,6 +305,15 @@ class Tracker:
             ages=time - tracks.born,
             time=time,
         )
+
+
+def _agreement(tracks: _Alive) -> Floats:
+    """[T] 0..1, how well the detections of the last update agree with the tracks' keypoints."""
+    offset = np.linalg.norm(tracks.measured[:, :-2] - tracks.motion.position[:, :-2], axis=-1) / tracks.size()
+    seen = ~np.isnan(offset)
+    mean = np.where(seen, offset, 0.0).sum(1) / np.maximum(seen.sum(1), 1)
+    detected = ~np.isnan(tracks.measured[:, -1, 0])
+    return np.where(detected, np.exp(-mean / AGREEMENT), UNDETECTED)
 
 
 def _size(boxes: Floats) -> Floats:

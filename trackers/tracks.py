@@ -33,7 +33,8 @@ class Tracks:
     Attributes:
         ids: [T] int64, never used twice by a tracker.
         class_ids: [T] int64.
-        scores: [T] of the last matched detection.
+        scores: [T] 0..1, how sure the tracks are: a running mean of their detections' scores, less where the detection
+            of this time disagrees with the track's keypoints or is missing.
         boxes: [T, 4] xyxy px, filtered.
         keypoints: [T, K, 2] px, filtered.
         velocities: [T, K, 2] px/s.

@@ -103,7 +103,7 @@ def _routes(draw: Draw) -> list[Route]:
 
 def _walkers(draw: Draw) -> list[Walker]:
     plans = (
-        (Gesture("wave", "right", 2.5, 5.5), Gesture("reach", "left", 14, 16.5)),
+        (Gesture("wave", "right", 2.5, 5.5), Gesture("reach", "left", 12.2, 14.7)),
         (Gesture("phone", "left", 6, 11),),
         (Gesture("reach", "right", 9, 11), Gesture("wave", "left", 18, 21.5)),
     )
