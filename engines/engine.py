@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable, Hashable
 from typing import NamedTuple, Protocol
 
 import torch
@@ -46,6 +48,7 @@ class EagerEngine:
         self.device = device
         self.config = model.config
         folded: nn.Module = fold_batch_norms(model.eval()).to(device)
+        self._recorded: dict[Hashable, Callable[..., tuple[Tensor, Tensor, Tensor]]] = {}
         self._model = folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
 
     def pin(self, instances: Tensor, keypoints: Tensor, keypoint_mask: Tensor) -> PinnedPrompts:
@@ -56,7 +59,32 @@ class EagerEngine:
     @torch.inference_mode()
     def __call__(self, images: Tensor, prompts: PinnedPrompts) -> XPoseOutput:
         """Detect; see Engine."""
-        return self._model(images, *prompts)
+        if self.device.type != "cpu":
+            return self._model(images, *prompts)
+        key = (images.shape, prompts.keypoints.shape, prompts.keypoint_mask is None)
+        if key not in self._recorded:
+            self._recorded[key] = self._record(images, prompts)
+        given = [tensor for tensor in prompts if tensor is not None]
+        return XPoseOutput(*self._recorded[key](images, *given))
+
+    def _record(self, images: Tensor, prompts: PinnedPrompts) -> Callable[..., tuple[Tensor, Tensor, Tensor]]:
+        """The model as recorded operations: they run without Python's lock, so decoding and drawing go on meanwhile."""
+        given = tuple(tensor for tensor in prompts if tensor is not None)
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")  # of tracing, which is deprecated but needs no compiler
+            return torch.jit.freeze(torch.jit.trace(_Plain(self._model).eval(), (images, *given), check_trace=False))
+
+
+class _Plain(nn.Module):
+    """The model with a plain tuple as its answer, which is all that can be recorded."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor, *prompts: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """As `XPose.forward`."""
+        return tuple(self.model(images, *prompts))
 
 
 def fold_batch_norms(model: XPose) -> XPose:

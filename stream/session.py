@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from engines import CheckpointError, PromptError, build_engine, load, prompts_for
+from stream.background import Background
 from stream.frame import Frame
 from stream.ledger import Ledger
 from stream.listener import ListenError
@@ -61,7 +62,7 @@ class Session:
             all_sinks = [*sinks]
             if self.overlay:
                 overlay = opened.enter_context(Overlay(self.overlay, source.rate))
-                all_sinks.append(overlay.write)
+                all_sinks.append(opened.enter_context(Background(overlay.write)))
             if self.record:
                 recorder = opened.enter_context(Recorder(self.record))
                 all_sinks.append(lambda frame, message: recorder.write(message))
