@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import av
 import torch
+from av.video.reformatter import VideoReformatter
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -32,6 +33,8 @@ class Preprocessor:
 
     def __init__(self, short_side: int, long_side: int, device: torch.device) -> None:
         self.short_side, self.long_side, self.device = short_side, long_side, device
+        # Kept, so that its tables are made once per size; one thread, because waiting for more costs more than it gives.
+        self._scaler = VideoReformatter()
         self._mean = torch.tensor(_MEAN, device=device).view(3, 1, 1) * 255
         self._scale = 1 / (torch.tensor(_STD, device=device).view(3, 1, 1) * 255)
 
@@ -44,7 +47,7 @@ class Preprocessor:
     def _scale_on_cpu(self, picture: av.VideoFrame, size: tuple[int, int]) -> Tensor:
         # FFmpeg's scaler converts and shrinks (with a widened bilinear filter) in one pass over the planes.
         width, height = size
-        small = picture.reformat(width, height, format="rgb24", interpolation="BILINEAR")
+        small = self._scaler.reformat(picture, width, height, format="rgb24", interpolation="BILINEAR", threads=1)
         return torch.from_numpy(small.to_ndarray()).permute(2, 0, 1).float()
 
     def _scale_here(self, frame: Frame, size: tuple[int, int]) -> Tensor:
