@@ -33,7 +33,7 @@ class Preprocessor:
 
     def __init__(self, short_side: int, long_side: int, device: torch.device) -> None:
         self.short_side, self.long_side, self.device = short_side, long_side, device
-        # Kept, so that its tables are made once per size; one thread, because waiting for more costs more than it gives.
+        # Kept, so that its tables are made once per size.
         self._scaler = VideoReformatter()
         self._mean = torch.tensor(_MEAN, device=device).view(3, 1, 1) * 255
         self._scale = 1 / (torch.tensor(_STD, device=device).view(3, 1, 1) * 255)
