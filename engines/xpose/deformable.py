@@ -33,8 +33,11 @@ class DeformableAttention(nn.Module):
         if padding is not None:
             value = value.masked_fill(padding.unsqueeze(-1), 0.0)
         shape = (batch, tokens, self.heads, self.levels, self.points)
-        offsets = self.sampling_offsets(query).view(*shape, 2)
-        weights = self.attention_weights(query).view(batch, tokens, self.heads, -1).softmax(-1).view(shape)
+        layers = self.sampling_offsets, self.attention_weights
+        both = F.linear(query, torch.cat([x.weight for x in layers]), torch.cat([x.bias for x in layers]))
+        offsets, weights = both.split([x.out_features for x in layers], -1)
+        offsets = offsets.view(*shape, 2)
+        weights = weights.reshape(batch, tokens, self.heads, -1).softmax(-1).view(shape)
         centre, extent = reference[:, :, None, :, None].split(2, -1)
         locations = centre + offsets * (extent * (0.5 / self.points))
         value = value.view(batch, -1, self.heads, value.shape[-1] // self.heads)
@@ -78,19 +81,17 @@ def sample_rows(value: Tensor, sizes: Sizes, locations: Tensor, weights: Tensor)
     columns = _neighbours(locations[..., 0], width.unsqueeze(-1))
     rows = _neighbours(locations[..., 1], height.unsqueeze(-1))
     image = torch.arange(batch, dtype=locations.dtype, device=value.device).view(-1, 1, 1, 1, 1) * value.shape[1]
-    index, share = [], []
+    head = torch.arange(heads, dtype=locations.dtype, device=value.device).view(-1, 1, 1)
+    table = value.reshape(-1, value.shape[-1])
+    summed = []
     for row, share_y in rows:
         line = (row * width.unsqueeze(-1)).add_(start.unsqueeze(-1) + image)
         weight = weights * share_y
         for column, share_x in columns:
-            index.append(line + column)
-            share.append(weight * share_x)
-    head = torch.arange(heads, dtype=locations.dtype, device=value.device).view(-1, 1, 1, 1)
-    index_of = torch.stack(index, -1).mul_(heads).add_(head).view(-1, levels * points * 4).int()
-    share_of = torch.stack(share, -1).view_as(index_of)
-    table = value.reshape(-1, value.shape[-1])
-    summed = F.embedding_bag(index_of, table, per_sample_weights=share_of.to(table.dtype), mode="sum")
-    return summed.view(batch, tokens, -1)
+            index = ((line + column) * heads + head).view(-1, levels * points).int()
+            share = (weight * share_x).view_as(index).to(table.dtype)
+            summed.append(F.embedding_bag(index, table, per_sample_weights=share, mode="sum"))
+    return torch.stack(summed).sum(0).view(batch, tokens, -1)
 
 
 def _neighbours(fraction: Tensor, size: Tensor) -> list[tuple[Tensor, Tensor]]:

@@ -38,11 +38,14 @@ class Attention(nn.Module):
         """Attend from [B, T, D] to [B, S, D]; `mask` is True where attention is allowed, broadcast to [B, 1, T, S]."""
         if key is value and key.shape[1] == 1:  # softmax over one token is 1: every query gets its value
             return self._value_alone(value).expand_as(query)
-        w_q, w_k, w_v = self.in_proj_weight.chunk(3)
-        b_q, b_k, b_v = self.in_proj_bias.chunk(3)
-        q = self._split(F.linear(query, w_q, b_q))
-        k = self._split(F.linear(key, w_k, b_k))
-        v = self._split(F.linear(value, w_v, b_v))
+        dim = query.shape[-1]
+        if key is query:
+            q, k = F.linear(query, self.in_proj_weight[: 2 * dim], self.in_proj_bias[: 2 * dim]).chunk(2, -1)
+        else:
+            q = F.linear(query, self.in_proj_weight[:dim], self.in_proj_bias[:dim])
+            k = F.linear(key, self.in_proj_weight[dim : 2 * dim], self.in_proj_bias[dim : 2 * dim])
+        v = F.linear(value, self.in_proj_weight[2 * dim :], self.in_proj_bias[2 * dim :])
+        q, k, v = (self._split(x) for x in (q, k, v))
         attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         return self.out_proj(attended.transpose(1, 2).flatten(2))
 
