@@ -21,6 +21,8 @@ def run(
         Path | None, typer.Option(help="Checkpoint: published .pth or our .safetensors.", show_default="xpose-nano")
     ] = None,
     prompt: Annotated[str, typer.Option(help="Categories in words ('person, dog') or a prompt bank file.")] = "person",
+    engine: Annotated[str, typer.Option(help="auto, eager, openvino, inductor or tensorrt.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, float32 or float16.")] = "auto",
     clip: Annotated[Path | None, typer.Option(help="Folder of CLIP ViT-B/32, for the published weights.")] = None,
     publish: Annotated[str | None, typer.Option(help="ZeroMQ endpoint, such as tcp://127.0.0.1:5555.")] = None,
     record: Annotated[Path | None, typer.Option(help="Parquet file to write.")] = None,
@@ -35,7 +37,19 @@ def run(
     from stream.session import NANO, Session
     from stream.sources import redact
 
-    session = Session(source, weights or NANO, prompt, clip, publish, record, overlay, camera, realtime)
+    session = Session(
+        source=source,
+        weights=weights or NANO,
+        prompt=prompt,
+        clip=clip,
+        engine=engine,
+        precision=precision,
+        publish=publish,
+        record=record,
+        overlay=overlay,
+        camera=camera,
+        realtime=realtime,
+    )
     Console().print(table_of(session.run(), redact(session.source)))
 
 

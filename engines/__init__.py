@@ -2,7 +2,7 @@
 
 from engines.checkpoint import Checkpoint, CheckpointError, load, load_published, save
 from engines.detect import detect
-from engines.engine import EagerEngine, Engine, PinnedPrompts, build_engine
+from engines.engine import EagerEngine, Engine, EngineError, PinnedPrompts, build_engine
 from engines.prompts import PromptBank, PromptError, prompts_for
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "CheckpointError",
     "EagerEngine",
     "Engine",
+    "EngineError",
     "PinnedPrompts",
     "PromptBank",
     "PromptError",

@@ -1,16 +1,33 @@
-"""Ways to run X-Pose. Every engine answers the same; they differ in speed and in what they need."""
+"""Ways to run X-Pose. Every engine answers what eager answers; they differ in speed and in what they need."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Hashable
+import logging
+import platform
+import threading
+from collections.abc import Hashable, Sequence
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
 from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from engines.backends import Answer, Backend, Precision, Run, backends
+from engines.cache import EngineCache
+from engines.parity import check_parity, check_rows
+from engines.tensorfile import fingerprint
 from engines.xpose import XPose, XPoseConfig, XPoseOutput
+
+log = logging.getLogger(__name__)
+
+PACKAGES = ("torch", "openvino", "torch-tensorrt", "tensorrt", "triton", "xpose-stream")
+_PREFERRED = {"cuda": ("tensorrt", "inductor"), "cpu": ("openvino",)}  # inductor on a CPU: slower, builds for a minute
+
+
+class EngineError(ValueError):
+    """An engine that cannot be had; the message is one sentence."""
 
 
 class PinnedPrompts(NamedTuple):
@@ -19,6 +36,11 @@ class PinnedPrompts(NamedTuple):
     instances: Tensor  # [C, P]
     keypoints: Tensor  # [C, K, P]
     keypoint_mask: Tensor | None  # [C, K] True where a class has a keypoint; None when every class has all K
+
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """Those there are, in the order of `XPose.forward`."""
+        return tuple(tensor for tensor in self if tensor is not None)
 
 
 class Engine(Protocol):
@@ -30,15 +52,47 @@ class Engine(Protocol):
     def pin(self, instances: Tensor, keypoints: Tensor, keypoint_mask: Tensor) -> PinnedPrompts:
         """Put prompt embeddings [C, P], [C, K, P] and their mask [C, K] where the engine needs them."""
 
+    def prepare(self, images: Tensor, prompts: PinnedPrompts) -> str:
+        """Make ready for inputs of these shapes, which may take minutes; the name of what will run them."""
+
     def __call__(self, images: Tensor, prompts: PinnedPrompts) -> XPoseOutput:
         """Detect in `images` [B, 3, H, W], normalised, on the engine's device."""
 
 
-def build_engine(model: XPose, device: str | torch.device | None = None) -> Engine:
-    """The fastest engine there is for `model` on `device` (None: the GPU when there is one, else the CPU)."""
-    if device is None:
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    return EagerEngine(model, torch.device(device))
+def build_engine(
+    model: XPose,
+    device: str | torch.device | None = None,
+    backend: str = "auto",
+    precision: str = "auto",
+    cache: EngineCache | None = None,
+) -> Engine:
+    """An engine for `model` on `device` (None: the GPU when there is one, else the CPU). It takes the model over.
+
+    `backend` is eager, openvino, inductor or tensorrt; "auto" takes the fastest that is installed. `precision` is
+    float32 or float16; "auto" is float16 on a GPU. Raises EngineError when what was asked for by name cannot run here.
+    """
+    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    if precision not in ("auto", "float32", "float16"):
+        raise EngineError(f"There is no precision '{precision}'; there are auto, float32, float16.")
+    if precision == "auto":
+        precision = "float32" if device.type == "cpu" or backend == "eager" else "float16"
+    found = backends()
+    if backend not in ("auto", "eager", *found):
+        raise EngineError(f"There is no engine '{backend}'; there are auto, eager, {', '.join(found)}.")
+    eager = EagerEngine(model, device)
+    if backend == "eager":
+        if precision != "float32":
+            raise EngineError(f"The eager engine runs in float32, not in {precision}.")
+        return eager
+    names = _PREFERRED.get(device.type, ()) if backend == "auto" else (backend,)
+    reasons = {name: found[name].unavailable(device, precision) for name in names if name in found}
+    if reason := reasons.get(backend):
+        raise EngineError(reason)
+    for name, why in reasons.items():
+        if why:
+            log.warning("The engine %s is passed over: %s", name, why)
+    able = [found[name] for name, why in reasons.items() if why is None]
+    return CompiledEngine(eager, able, precision, cache or EngineCache()) if able else eager
 
 
 class EagerEngine:
@@ -48,43 +102,135 @@ class EagerEngine:
         self.device = device
         self.config = model.config
         folded: nn.Module = fold_batch_norms(model.eval()).to(device)
-        self._recorded: dict[Hashable, Callable[..., tuple[Tensor, Tensor, Tensor]]] = {}
-        self._model = folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
+        self.model = folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
 
     def pin(self, instances: Tensor, keypoints: Tensor, keypoint_mask: Tensor) -> PinnedPrompts:
         """Put prompt embeddings on the device; see Engine."""
         mask = None if bool(keypoint_mask.all()) else keypoint_mask.to(self.device)
         return PinnedPrompts(instances.to(self.device), keypoints.to(self.device), mask)
 
+    def prepare(self, images: Tensor, prompts: PinnedPrompts) -> str:
+        """Nothing to do; see Engine."""
+        return "eager"
+
     @torch.inference_mode()
     def __call__(self, images: Tensor, prompts: PinnedPrompts) -> XPoseOutput:
         """Detect; see Engine."""
-        if self.device.type != "cpu":
-            return self._model(images, *prompts)
-        key = (images.shape, prompts.keypoints.shape, prompts.keypoint_mask is None)
-        if key not in self._recorded:
-            self._recorded[key] = self._record(images, prompts)
-        given = [tensor for tensor in prompts if tensor is not None]
-        return XPoseOutput(*self._recorded[key](images, *given))
+        return self.model(images, *prompts)
 
-    def _record(self, images: Tensor, prompts: PinnedPrompts) -> Callable[..., tuple[Tensor, Tensor, Tensor]]:
-        """The model as recorded operations: they run without Python's lock, so decoding and drawing go on meanwhile."""
-        given = tuple(tensor for tensor in prompts if tensor is not None)
-        with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")  # of tracing, which is deprecated but needs no compiler
-            return torch.jit.freeze(torch.jit.trace(_Plain(self._model).eval(), (images, *given), check_trace=False))
+
+class CompiledEngine:
+    """Compiles for the shapes it meets, once; until that is done, eager answers.
+
+    A compiled engine is taken when it answers what eager answers on the images it was made for, else the next of `able`
+    is tried and the reason logged. Compiling runs beside the stream unless `prepare` waits for it.
+    """
+
+    def __init__(self, eager: EagerEngine, able: Sequence[Backend], precision: Precision, cache: EngineCache) -> None:
+        self.device, self.config, self.pin = eager.device, eager.config, eager.pin
+        self._eager, self._able, self._precision, self._cache = eager, able, precision, cache
+        self._ready: dict[Hashable, tuple[str, Run]] = {}
+        self._asked: set[Hashable] = set()
+        self._one_build = threading.Lock()
+
+    @torch.inference_mode()
+    def __call__(self, images: Tensor, prompts: PinnedPrompts) -> XPoseOutput:
+        """Detect; see Engine."""
+        shapes = _shapes(images, prompts)
+        if shapes in self._ready:
+            return XPoseOutput(*self._ready[shapes][1](images, *prompts.tensors))
+        if shapes not in self._asked:
+            self._asked.add(shapes)
+            given = images.clone(), prompts
+            threading.Thread(target=self.prepare, args=given, name="engine build", daemon=True).start()
+        return self._eager(images, prompts)
+
+    def prepare(self, images: Tensor, prompts: PinnedPrompts) -> str:
+        """Build or load the engine for these shapes, and admit it; see Engine."""
+        shapes = _shapes(images, prompts)
+        self._asked.add(shapes)
+        with self._one_build:
+            if shapes not in self._ready:
+                self._ready[shapes] = self._first_admitted(images, prompts)
+        return self._ready[shapes][0]
+
+    def _first_admitted(self, images: Tensor, prompts: PinnedPrompts) -> tuple[str, Run]:
+        for backend in self._able:
+            try:
+                return backend.name, self._admit(self._load(backend, images, prompts), images, prompts)
+            except Exception as error:  # compilers fail in many ways; none of them may stop a stream
+                reason = str(error).strip().splitlines()
+                log.warning("The engine %s is passed over: %s", backend.name, reason[0] if reason else repr(error))
+        return "eager", lambda images, *given: tuple(self._eager.model(images, *given))
+
+    def _load(self, backend: Backend, images: Tensor, prompts: PinnedPrompts) -> Run:
+        inputs = (images.clone(), *prompts.tensors)  # of inference mode they would be otherwise
+        key = self._key(backend.name, inputs)
+        log.info("engine %s for %s: building or loading", backend.name, key["shapes"])
+        path = self._cache.get(
+            key, lambda path: backend.build(_Plain(self._eager.model).eval(), inputs, self._precision, path)
+        )
+        return backend.load(path, inputs)
+
+    def _admit(self, run: Run, images: Tensor, prompts: PinnedPrompts) -> Run:
+        """Return `run` if it answers what eager answers, and equally for equal images; raises ParityError if not."""
+        size = images.shape[-1], images.shape[-2]
+        with torch.inference_mode():
+            found = XPoseOutput(*run(images, *prompts.tensors))
+            error = check_parity(self._eager(images, prompts), found, size, self._precision)
+            if len(images) > 1:
+                equal = images[:1].expand_as(images).contiguous()
+                check_rows(XPoseOutput(*run(equal, *prompts.tensors)), size, self._precision)
+        log.info("engine admitted: %.2g px from eager", error)
+        return run
+
+    def _key(self, backend: str, inputs: tuple[Tensor, ...]) -> dict[str, str]:
+        return {
+            "backend": backend,
+            "shapes": " ".join("x".join(map(str, tensor.shape)) for tensor in inputs),
+            "precision": self._precision,
+            "weights": self._weights,
+            "config": str(self.config),
+            "device": _device_name(self.device),
+            "versions": _versions(),
+        }
+
+    @cached_property
+    def _weights(self) -> str:
+        return fingerprint(self._eager.model.state_dict())
 
 
 class _Plain(nn.Module):
-    """The model with a plain tuple as its answer, which is all that can be recorded."""
+    """The model with a plain tuple as its answer, which is what compilers take."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, images: Tensor, *prompts: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, images: Tensor, *prompts: Tensor) -> Answer:
         """As `XPose.forward`."""
-        return tuple(self.model(images, *prompts))
+        logits, boxes, keypoints = self.model(images, *prompts)
+        return logits, boxes, keypoints
+
+
+def _shapes(images: Tensor, prompts: PinnedPrompts) -> Hashable:
+    return tuple(tensor.shape for tensor in (images, *prompts.tensors))
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads"
+
+
+def _versions() -> str:
+    found = []
+    for package in PACKAGES:
+        try:
+            found.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            continue
+    return ", ".join(found)
 
 
 def fold_batch_norms(model: XPose) -> XPose:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from engines import CheckpointError, PromptError, build_engine, load, prompts_for
+from engines import CheckpointError, EngineError, PromptError, build_engine, load, prompts_for
 from stream.background import Background
 from stream.frame import Frame
 from stream.ledger import Ledger
@@ -17,13 +17,14 @@ from stream.listener import ListenError
 from stream.messages import MessageError, TracksMessage
 from stream.overlay import Overlay
 from stream.pipeline import Pipeline, Sink
+from stream.prepare import prepare
 from stream.publisher import Publisher
 from stream.recorder import Recorder
 from stream.sink import SinkError
 from stream.sources import SourceError, open_source
 from stream.stop import Stop, Stopped
 
-USER_ERRORS = (CheckpointError, PromptError, SourceError, SinkError, ListenError, MessageError)
+USER_ERRORS = (CheckpointError, EngineError, PromptError, SourceError, SinkError, ListenError, MessageError)
 NANO = Path(__file__).parents[1] / "configs" / "models" / "xpose-nano.safetensors"
 
 
@@ -35,6 +36,8 @@ class Session:
     weights: Path = NANO
     prompt: str = "person"
     clip: Path | None = None
+    engine: str = "auto"
+    precision: str = "auto"
     publish: str | None = None
     record: Path | None = None
     overlay: Path | None = None
@@ -49,10 +52,13 @@ class Session:
         """
         checkpoint = load(self.weights)
         prompts = prompts_for(checkpoint, self.prompt, self.clip)
-        engine = build_engine(checkpoint.model)
+        engine = build_engine(checkpoint.model, backend=self.engine, precision=self.precision)
         with Stop() as stop, ExitStack() as opened:
             try:
                 with stop.interruptible():
+                    if Path(self.source).exists() and not self.source.startswith("/dev/"):  # a camera does not wait
+                        with Console(stderr=True).status("making the engine ready"):
+                            prepare(engine, prompts, self.source)
                     source = opened.enter_context(open_source(self.source, camera=self.camera, realtime=self.realtime))
                     publisher = opened.enter_context(Publisher(self.publish)) if self.publish else None
                     if publisher and self.wait_for_subscriber:

@@ -1,7 +1,8 @@
-"""What tests of several packages share: a real RTSP server."""
+"""What tests of several packages share: a real RTSP server, and a cache of engines of their own."""
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
@@ -59,3 +60,11 @@ def rtsp_server() -> Iterator[Callable[..., RtspServer]]:
     yield serve
     for server in servers:
         server.kill()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def engine_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Engines are built once per test run, and not into the user's cache."""
+    os.environ["XPOSE_CACHE"] = str(tmp_path_factory.mktemp("engines"))
+    yield
+    del os.environ["XPOSE_CACHE"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -19,6 +21,7 @@ class DeformableAttention(nn.Module):
         self.attention_weights = nn.Linear(dim, heads * levels * points)
         self.value_proj = nn.Linear(dim, dim)
         self.output_proj = nn.Linear(dim, dim)
+        self.sample: Callable[..., Tensor] | None = None  # a backend may want another implementation than `sample`
 
     def forward(
         self, query: Tensor, reference: Tensor, source: Tensor, sizes: Sizes, padding: Tensor | None = None
@@ -33,15 +36,15 @@ class DeformableAttention(nn.Module):
         if padding is not None:
             value = value.masked_fill(padding.unsqueeze(-1), 0.0)
         shape = (batch, tokens, self.heads, self.levels, self.points)
-        layers = self.sampling_offsets, self.attention_weights
-        both = F.linear(query, torch.cat([x.weight for x in layers]), torch.cat([x.bias for x in layers]))
-        offsets, weights = both.split([x.out_features for x in layers], -1)
+        parts = self.sampling_offsets, self.attention_weights
+        both = F.linear(query, torch.cat([part.weight for part in parts]), torch.cat([part.bias for part in parts]))
+        offsets, weights = both.split([part.out_features for part in parts], -1)
         offsets = offsets.view(*shape, 2)
         weights = weights.reshape(batch, tokens, self.heads, -1).softmax(-1).view(shape)
         centre, extent = reference[:, :, None, :, None].split(2, -1)
         locations = centre + offsets * (extent * (0.5 / self.points))
         value = value.view(batch, -1, self.heads, value.shape[-1] // self.heads)
-        return self.output_proj(sample(value, sizes, locations, weights))
+        return self.output_proj((self.sample or sample)(value, sizes, locations, weights))
 
 
 def sample(value: Tensor, sizes: Sizes, locations: Tensor, weights: Tensor) -> Tensor:

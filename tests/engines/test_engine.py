@@ -1,13 +1,22 @@
 from __future__ import annotations
 
 import copy
+import logging
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor, nn
 
-from engines.engine import EagerEngine, fold_batch_norms
+import engines.engine
+from engines.backends import Backend
+from engines.cache import EngineCache
+from engines.engine import CompiledEngine, EagerEngine, EngineError, PinnedPrompts, build_engine, fold_batch_norms
 from engines.xpose import XPose, XPoseConfig
 from engines.xpose.deformable import sample_maps, sample_rows
+
+CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
@@ -21,17 +30,49 @@ def nano() -> XPose:
     return model.eval()
 
 
-def prompts(classes: int = 1, keypoints: int = 17) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+@pytest.fixture
+def eager(nano: XPose) -> EagerEngine:
+    return EagerEngine(copy.deepcopy(nano), CPU)
+
+
+def prompts(classes: int = 1, keypoints: int = 17) -> tuple[Tensor, Tensor, Tensor]:
     torch.manual_seed(1)
     mask = torch.ones(classes, keypoints, dtype=torch.bool)
     return torch.randn(classes, 128), torch.randn(classes, keypoints, 128), mask
 
 
-def test_the_engine_answers_what_the_model_answers(nano: XPose) -> None:
+class Planted:
+    """A backend that runs the model itself, its answer changed by `change`."""
+
+    name = "planted"
+
+    def __init__(self, change: Callable[[Tensor], Tensor] = lambda boxes: boxes) -> None:
+        self.change, self.built = change, 0
+
+    def unavailable(self, device: torch.device, precision: str) -> str | None:
+        return None
+
+    def build(self, model: nn.Module, inputs: tuple[Tensor, ...], precision: str, path: Path) -> None:
+        self.built += 1
+        self.model = model
+        path.write_bytes(b"planted")
+
+    def load(self, path: Path, inputs: tuple[Tensor, ...]) -> Callable[..., tuple[Tensor, Tensor, Tensor]]:
+        def run(*given: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            logits, boxes, keypoints = self.model(*given)
+            return logits, self.change(boxes), keypoints
+
+        return run
+
+
+def compiled(eager: EagerEngine, folder: Path, *able: Backend) -> CompiledEngine:
+    return CompiledEngine(eager, able, "float32", EngineCache(folder))
+
+
+def test_the_eager_engine_answers_what_the_model_answers(nano: XPose, eager: EagerEngine) -> None:
     images = torch.randn(2, 3, 144, 192)
     instances, keypoints, mask = prompts()
-    engine = EagerEngine(copy.deepcopy(nano), torch.device("cpu"))
-    answer = engine(images, engine.pin(instances, keypoints, mask))
+    answer = eager(images, eager.pin(instances, keypoints, mask))
     with torch.enable_grad():  # the model with autograd takes the other sampling path
         expected = nano(images, instances, keypoints[0])
     for got, wanted in zip(answer, expected, strict=True):
@@ -46,12 +87,114 @@ def test_folding_batch_norms_leaves_none_and_changes_nothing(nano: XPose) -> Non
         torch.testing.assert_close(got, wanted, atol=1e-4, rtol=1e-4)
 
 
-def test_a_mask_is_pinned_only_where_a_class_lacks_keypoints(nano: XPose) -> None:
-    engine = EagerEngine(copy.deepcopy(nano), torch.device("cpu"))
+def test_a_mask_is_pinned_only_where_a_class_lacks_keypoints(eager: EagerEngine) -> None:
     instances, keypoints, mask = prompts(classes=2, keypoints=5)
-    assert engine.pin(instances, keypoints, mask).keypoint_mask is None
+    assert eager.pin(instances, keypoints, mask).keypoint_mask is None
     mask[1, 3:] = False
-    assert engine.pin(instances, keypoints, mask).keypoint_mask is not None
+    assert eager.pin(instances, keypoints, mask).keypoint_mask is not None
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_openvino_is_the_choice_on_a_cpu_and_answers_what_eager_answers(
+    nano: XPose, eager: EagerEngine, tmp_path: Path, masked: bool
+) -> None:
+    images = torch.rand(2, 3, 144, 192)
+    instances, keypoints, mask = prompts(classes=2, keypoints=7)
+    mask[1, 5:] = not masked
+    engine = build_engine(copy.deepcopy(nano), "cpu", cache=EngineCache(tmp_path))
+    pinned = engine.pin(instances, keypoints, mask)
+    assert engine.prepare(images, pinned) == "openvino"
+    for got, wanted in zip(engine(images, pinned), eager(images, pinned), strict=True):
+        torch.testing.assert_close(got, wanted, atol=1e-4, rtol=1e-4)
+
+
+def test_an_engine_is_built_once_and_then_loaded_from_the_cache(eager: EagerEngine, tmp_path: Path) -> None:
+    images, pinned = torch.rand(1, 3, 144, 192), eager.pin(*prompts())
+    backend = Planted()
+    for _ in range(2):
+        assert compiled(eager, tmp_path, backend).prepare(images, pinned) == "planted"
+    assert backend.built == 1
+    compiled(eager, tmp_path, backend).prepare(torch.rand(1, 3, 144, 160), pinned)
+    assert backend.built == 2, "another size is another engine"
+
+
+def test_an_engine_cut_short_on_disk_is_built_again(eager: EagerEngine, tmp_path: Path) -> None:
+    images, pinned = torch.rand(1, 3, 144, 192), eager.pin(*prompts())
+    backend = Planted()
+    compiled(eager, tmp_path, backend).prepare(images, pinned)
+    (file,) = tmp_path.glob("*.pt2")
+    file.write_bytes(file.read_bytes()[:-3])
+    assert compiled(eager, tmp_path, backend).prepare(images, pinned) == "planted"
+    assert backend.built == 2
+
+
+def test_an_engine_with_other_answers_is_refused_and_the_next_one_taken(
+    eager: EagerEngine, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    images, pinned = torch.rand(1, 3, 144, 192), eager.pin(*prompts())
+    wrong = Planted(lambda boxes: boxes + 0.01)
+    wrong.name = "wrong"
+    engine = compiled(eager, tmp_path, wrong, Planted())
+    with caplog.at_level(logging.WARNING):
+        assert engine.prepare(images, pinned) == "planted"
+        engine(images, pinned)
+    (record,) = caplog.records
+    assert "wrong is passed over: boxes or keypoints are" in record.getMessage()
+    assert compiled(eager, tmp_path, wrong).prepare(images, pinned) == "eager"
+
+
+def test_equal_images_of_a_batch_must_get_equal_answers(eager: EagerEngine, tmp_path: Path) -> None:
+    images, pinned = torch.rand(2, 3, 144, 192), eager.pin(*prompts())
+    expected = eager(images, pinned).boxes
+
+    def mix_up(boxes: Tensor) -> Tensor:  # right for the first call only
+        return boxes if torch.allclose(boxes, expected) else boxes + 0.01 * torch.tensor([0.0, 1.0]).view(-1, 1, 1)
+
+    assert compiled(eager, tmp_path, Planted(mix_up)).prepare(images, pinned) == "eager"
+
+
+def test_a_backend_that_raises_is_passed_over(eager: EagerEngine, tmp_path: Path) -> None:
+    class Broken(Planted):
+        def build(self, *_: object) -> None:
+            raise RuntimeError("no such kernel\nand more lines")
+
+    images, pinned = torch.rand(1, 3, 144, 192), eager.pin(*prompts())
+    assert compiled(eager, tmp_path, Broken()).prepare(images, pinned) == "eager"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_eager_answers_until_the_engine_is_built_beside(eager: EagerEngine, tmp_path: Path) -> None:
+    images, pinned = torch.rand(1, 3, 144, 192), eager.pin(*prompts())
+    expected = eager(images, pinned)
+    engine = compiled(eager, tmp_path, Planted())
+    assert torch.equal(engine(images, pinned).boxes, expected.boxes)
+    assert engine.prepare(images, pinned) == "planted"  # waits for the build that is going on
+    torch.testing.assert_close(engine(images, pinned).boxes, expected.boxes)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "sentence"),
+    [
+        ({"backend": "cuda"}, "There is no engine 'cuda'; there are auto, eager, "),
+        ({"precision": "int4"}, "There is no precision 'int4'; there are auto, float32, float16."),
+        ({"backend": "eager", "precision": "float16"}, "The eager engine runs in float32, not in float16."),
+        ({"backend": "openvino", "precision": "float16"}, "OpenVINO runs in float32 here, not in float16."),
+    ],
+)
+def test_an_engine_that_cannot_be_had_is_one_sentence(nano: XPose, wanted: dict[str, str], sentence: str) -> None:
+    with pytest.raises(EngineError, match=sentence.replace(".", r"\.")):
+        build_engine(copy.deepcopy(nano), "cpu", **wanted)  # type: ignore[arg-type]
+
+
+def test_without_any_backend_auto_is_eager(nano: XPose, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(engines.engine._PREFERRED, "cpu", ())
+    assert isinstance(build_engine(copy.deepcopy(nano), "cpu"), EagerEngine)
+
+
+def test_pinned_prompts_tell_their_tensors(eager: EagerEngine) -> None:
+    instances, keypoints, mask = prompts(2, 3)
+    assert len(PinnedPrompts(instances, keypoints, None).tensors) == 2
+    assert len(PinnedPrompts(instances, keypoints, mask).tensors) == 3
 
 
 def test_both_ways_to_sample_deformable_attention_agree_inside_and_outside_the_maps() -> None:

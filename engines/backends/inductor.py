@@ -1,0 +1,49 @@
+"""Inductor: torch's own compiler, ahead of time (AOTInductor); CUDA graphs on a GPU, C++ on a CPU."""
+
+from __future__ import annotations
+
+import copy
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from engines.backends import Precision, Run
+from engines.cudagraph import capture
+from engines.xpose.deformable import DeformableAttention, sample_rows
+
+
+class Inductor:
+    """Needs Triton on a GPU, or a C++ compiler on a CPU. The GPU's side was never run."""
+
+    name = "inductor"
+
+    def unavailable(self, device: torch.device, precision: Precision) -> str | None:
+        """See Backend."""
+        if device.type == "cpu" and precision != "float32":
+            return f"On a CPU inductor runs in float32, not in {precision}."
+        if device.type == "cpu" and not (shutil.which("g++") or shutil.which("clang++")):
+            return "Inductor needs a C++ compiler on a CPU; apt install g++."
+        return None
+
+    def build(self, model: nn.Module, inputs: tuple[Tensor, ...], precision: Precision, path: Path) -> None:
+        """See Backend."""
+        model = copy.deepcopy(model).eval()
+        options: dict[str, Any] = {"freezing": True}
+        if inputs[0].device.type == "cpu":
+            for module in model.modules():
+                if isinstance(module, DeformableAttention):
+                    module.sample = sample_rows
+        else:
+            options["max_autotune"] = True
+        with torch.no_grad():
+            model(*inputs)  # constants of the size are made now, not recorded
+            exported = torch.export.export(model, inputs, strict=False)
+            torch._inductor.aoti_compile_and_package(exported, package_path=str(path), inductor_configs=options)
+
+    def load(self, path: Path, inputs: tuple[Tensor, ...]) -> Run:
+        """See Backend."""
+        compiled: Run = torch._inductor.aoti_load_package(str(path))
+        return capture(compiled, inputs) if inputs[0].device.type == "cuda" else compiled

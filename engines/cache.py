@@ -1,0 +1,88 @@
+"""Built engines on disk: each beside a JSON file that says what it is, and by whose hash it is believed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+Key = Mapping[str, str]  # everything an engine depends on: weights, shapes, precision, versions, device
+
+
+@dataclass(frozen=True)
+class Built:
+    """An engine on disk."""
+
+    path: Path
+    key: Key
+    size: int  # bytes
+
+
+class EngineCache:
+    """A folder of engines by key. A file that is cut short, changed or not ours is never given out."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = folder or default_folder()
+
+    def get(self, key: Key, build: Callable[[Path], None]) -> Path:
+        """The engine of `key`; `build` writes it to the path it is given when there is no good one."""
+        path = self.folder / f"{key['backend']}-{_digest(json.dumps(dict(key), sort_keys=True).encode())[:16]}.pt2"
+        if not self._good(path, key):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            partial = path.with_name(f"{uuid.uuid4().hex}-{path.name}")  # another process may build the same
+            try:
+                build(partial)
+                note = {"key": dict(key), "sha256": _digest(partial.read_bytes()), "bytes": partial.stat().st_size}
+                _note(path).unlink(missing_ok=True)
+                os.replace(partial, path)
+                _write(_note(path), json.dumps(note, indent=1))
+            finally:
+                partial.unlink(missing_ok=True)
+        return path
+
+    def __iter__(self) -> Iterator[Built]:
+        """All good engines, the newest first."""
+        notes = sorted(self.folder.glob("*.json"), key=lambda note: note.stat().st_mtime, reverse=True)
+        for note in notes:
+            path = note.with_suffix(".pt2")
+            if (values := _read(note)) and self._good(path, values["key"]):
+                yield Built(path, values["key"], values["bytes"])
+
+    def _good(self, path: Path, key: Key) -> bool:
+        values = _read(_note(path))
+        if values is None or values.get("key") != dict(key) or not path.is_file():
+            return False
+        return path.stat().st_size == values.get("bytes") and _digest(path.read_bytes()) == values.get("sha256")
+
+
+def default_folder() -> Path:
+    """`XPOSE_CACHE`, else `xpose-stream` in the user's cache folder."""
+    if own := os.environ.get("XPOSE_CACHE"):
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "xpose-stream"
+
+
+def _note(path: Path) -> Path:
+    return path.with_suffix(".json")
+
+
+def _read(note: Path) -> dict | None:
+    try:
+        values = json.loads(note.read_text())
+    except (OSError, ValueError):
+        return None
+    return values if isinstance(values, dict) and isinstance(values.get("key"), dict) else None
+
+
+def _write(path: Path, text: str) -> None:
+    partial = path.with_name(f"{uuid.uuid4().hex}-{path.name}.partial")
+    partial.write_text(text)
+    os.replace(partial, path)
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
