@@ -1,16 +1,19 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import product
 
 import av
 import numpy as np
 import pytest
 import torch
+from av.video.reformatter import ColorRange
 from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.frame import Frame
 from stream.preprocess import Preprocessor, target_size
+from stream.yuv import to_rgb
 
 
 def frame_of(rgb: np.ndarray, pixel_format: str = "rgb24") -> Frame:
@@ -55,13 +58,21 @@ def test_pixels_are_normalised_with_imagenets_statistics() -> None:
     np.testing.assert_allclose(image.mean((0, 2, 3)).numpy(), expected, atol=0.02)
 
 
-def test_ffmpegs_scaler_agrees_with_torchs_antialiased_resize() -> None:
+@pytest.mark.parametrize(
+    ("pixel_format", "span"),
+    [("yuvj420p", ColorRange.JPEG)]  # full range by its name
+    + list(product(("yuv420p", "nv12", "yuv422p", "yuv444p"), (ColorRange.MPEG, ColorRange.JPEG))),
+)
+def test_both_ways_to_shrink_agree_with_pillows_resize_of_the_rgb_picture(pixel_format: str, span: ColorRange) -> None:
+    rgb = smooth_picture(480, 640)
+    picture = frame_of(rgb).picture.reformat(format=pixel_format, dst_color_range=span)
     preprocess = Preprocessor(144, 192, torch.device("cpu"))
-    frame = frame_of(smooth_picture(480, 640))
-    scaled = preprocess._scale_on_cpu(frame.picture, (192, 144))
-    reference = preprocess._scale_here(frame, (192, 144))
-    assert (scaled - reference).abs().mean() < 1.0  # of 255
-    assert (scaled - reference).abs().max() < 6.0
+    pixels = torch.from_numpy(rgb).permute(2, 0, 1).unsqueeze(0).float()
+    reference = torch.nn.functional.interpolate(pixels, (144, 192), mode="bilinear", antialias=True)[0]
+    for shrink in (preprocess._shrink, preprocess._shrink_on_device):
+        difference = (to_rgb(shrink(picture, (192, 144)), picture) - reference).abs()
+        assert difference.mean() < 1.0  # of 255
+        assert difference.max() < 6.0
 
 
 def test_red_comes_first_and_row_zero_is_on_top_for_planar_video() -> None:
