@@ -76,6 +76,55 @@ def recover(path: Annotated[Path, typer.Argument(help="The recording that was be
     print(f"{path}: {recover(path)} rows")
 
 
+engines = typer.Typer(help="Build, list and measure engines.", no_args_is_help=True)
+app.add_typer(engines, name="engine")
+
+Weights = Annotated[
+    Path | None, typer.Option(help="Checkpoint: published .pth or our .safetensors.", show_default="xpose-nano")
+]
+
+
+@engines.command("build")
+def engine_build(
+    weights: Weights = None,
+    prompt: Annotated[str, typer.Option(help="As for run: the numbers of categories and keypoints matter.")] = "person",
+    size: Annotated[str, typer.Option(help="WIDTHxHEIGHT of the camera's frames.")] = "640x480",
+    batch: Annotated[int, typer.Option(min=1, help="Frames at a time.")] = 1,
+    engine: Annotated[str, typer.Option(help="auto, openvino, inductor or tensorrt.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, float32 or float16.")] = "auto",
+) -> None:
+    """Build an engine ahead, so that a stream need not wait; says whether it was admitted."""
+    from stream.prepare import build
+
+    print(build(weights, prompt, size, batch, engine, precision))
+
+
+@engines.command("list")
+def engine_list() -> None:
+    """The engines in the cache."""
+    from rich.console import Console
+
+    from engines.cache import EngineCache, table_of
+
+    Console().print(table_of(EngineCache()))
+
+
+@engines.command("bench")
+def engine_bench(
+    weights: Weights = None,
+    prompt: Annotated[str, typer.Option(help="As for run.")] = "person",
+    size: Annotated[str, typer.Option(help="WIDTHxHEIGHT of the camera's frames.")] = "640x480",
+    batch: Annotated[int, typer.Option(min=1, help="Frames at a time.")] = 1,
+    engine: Annotated[list[str] | None, typer.Option(help="Only this one beside eager; again for more.")] = None,
+) -> None:
+    """Measure the engines that run here, interleaved, on frames of the demo clip."""
+    from rich.console import Console
+
+    from stream.prepare import measure
+
+    Console().print(measure(weights, prompt, size, batch, engine or ()))
+
+
 @app.command()
 def demo(out: Annotated[Path, typer.Option(help="Folder to write into.")] = Path("out")) -> None:
     """Run the whole pipeline on the clip in this repository and measure it against the truth."""

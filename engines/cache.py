@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich.table import Table
+
 Key = Mapping[str, str]  # everything an engine depends on: weights, shapes, precision, versions, device
 
 
@@ -57,6 +59,17 @@ class EngineCache:
         if values is None or values.get("key") != dict(key) or not path.is_file():
             return False
         return path.stat().st_size == values.get("bytes") and _digest(path.read_bytes()) == values.get("sha256")
+
+
+def table_of(cache: EngineCache) -> Table:
+    """What is in the cache, for people."""
+    table = Table("engine", "shapes", "precision", "device", "MB", "weights", title=str(cache.folder))
+    for built in cache:
+        key = built.key
+        table.add_row(
+            key["backend"], key["shapes"], key["precision"], key["device"], f"{built.size / 1e6:.1f}", key["weights"]
+        )
+    return table
 
 
 def default_folder() -> Path:

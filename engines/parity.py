@@ -17,18 +17,23 @@ class ParityError(ValueError):
 
 
 def check_parity(reference: XPoseOutput, found: XPoseOutput, size: tuple[int, int], precision: str) -> float:
-    """Largest difference in px of an input of `size` (width, height); raises ParityError when it is too large.
-
-    Compared is every group that is a detection, and the best group of every image, with the group of `found` that is
-    nearest to it: groups of equal score may stand in another order.
-    """
-    errors, gaps = zip(*map(_differences, *_images(reference, size), *_images(found, size)), strict=True)
-    error, gap = max(errors), max(gaps)
+    """The larger `difference` in px; raises ParityError when it, or that of the scores, is above its tolerance."""
+    error, gap = difference(reference, found, size)
     if not error <= TOLERANCE[precision]:
         raise ParityError(f"boxes or keypoints are {error:.3g} px from eager's, {TOLERANCE[precision]} px are allowed")
     if not gap <= SCORE_TOLERANCE[precision]:
         raise ParityError(f"scores are {gap:.2g} from eager's, {SCORE_TOLERANCE[precision]} is allowed")
     return error
+
+
+def difference(reference: XPoseOutput, found: XPoseOutput, size: tuple[int, int]) -> tuple[float, float]:
+    """The largest difference of boxes and keypoints, in px of an input of `size` (width, height), and of scores.
+
+    Compared is every group that is a detection, and the best group of every image, with the group of `found` that is
+    nearest to it: groups of equal score may stand in another order.
+    """
+    errors, gaps = zip(*map(_differences, *_images(reference, size), *_images(found, size)), strict=True)
+    return max(errors), max(gaps)
 
 
 def check_rows(found: XPoseOutput, size: tuple[int, int], precision: str) -> None:

@@ -17,7 +17,7 @@ from stream.listener import ListenError
 from stream.messages import MessageError, TracksMessage
 from stream.overlay import Overlay
 from stream.pipeline import Pipeline, Sink
-from stream.prepare import prepare
+from stream.prepare import NANO, prepare
 from stream.publisher import Publisher
 from stream.recorder import Recorder
 from stream.sink import SinkError
@@ -25,7 +25,6 @@ from stream.sources import SourceError, open_source
 from stream.stop import Stop, Stopped
 
 USER_ERRORS = (CheckpointError, EngineError, PromptError, SourceError, SinkError, ListenError, MessageError)
-NANO = Path(__file__).parents[1] / "configs" / "models" / "xpose-nano.safetensors"
 
 
 @dataclass(frozen=True)

@@ -211,3 +211,16 @@ def test_a_subscriber_in_another_process_receives_every_published_message(tmp_pa
     received = [msgspec.json.decode(line, type=TracksMessage) for line in out.splitlines()]
     assert len(published) == 30
     assert received == published
+
+
+def test_engines_are_built_ahead_and_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    call("engine", "build", "--size", "640x480")
+    assert capsys.readouterr().out == "openvino is ready for 640x480, batch 1, 'person'\n"
+    call("engine", "list")
+    assert "openvino" in capsys.readouterr().out
+
+
+def test_an_engine_that_cannot_run_here_is_one_sentence(short_clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        call("run", "--source", short_clip, "--engine", "openvino", "--precision", "float16")
+    assert capsys.readouterr().err == "error: OpenVINO runs in float32 here, not in float16.\n"

@@ -15,6 +15,9 @@ from stream.frame import Frame
 from stream.preprocess import Preprocessor, target_size
 from stream.yuv import to_rgb
 
+LAYOUTS = ("yuv420p", "nv12", "yuv422p", "yuv444p")
+RANGES = (ColorRange.MPEG, ColorRange.JPEG)
+
 
 def frame_of(rgb: np.ndarray, pixel_format: str = "rgb24") -> Frame:
     picture = av.VideoFrame.from_ndarray(rgb, format="rgb24").reformat(format=pixel_format)
@@ -58,11 +61,7 @@ def test_pixels_are_normalised_with_imagenets_statistics() -> None:
     np.testing.assert_allclose(image.mean((0, 2, 3)).numpy(), expected, atol=0.02)
 
 
-@pytest.mark.parametrize(
-    ("pixel_format", "span"),
-    [("yuvj420p", ColorRange.JPEG)]  # full range by its name
-    + list(product(("yuv420p", "nv12", "yuv422p", "yuv444p"), (ColorRange.MPEG, ColorRange.JPEG))),
-)
+@pytest.mark.parametrize(("pixel_format", "span"), [("yuvj420p", ColorRange.JPEG), *product(LAYOUTS, RANGES)])
 def test_both_ways_to_shrink_agree_with_pillows_resize_of_the_rgb_picture(pixel_format: str, span: ColorRange) -> None:
     rgb = smooth_picture(480, 640)
     picture = frame_of(rgb).picture.reformat(format=pixel_format, dst_color_range=span)
