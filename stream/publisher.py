@@ -49,13 +49,10 @@ class Publisher:
         self._socket.setsockopt(zmq.LINGER, _LINGER_MS)
         self._end = weakref.finalize(self, _end, self._socket, context)
         try:
-            _refuse_taken(endpoint)
-            self._socket.bind(endpoint)
-        except (zmq.ZMQError, OSError) as error:
+            self.endpoint = bind(self._socket, endpoint)
+        except PublishError:
             self.close()
-            reason = _REASONS.get(error.errno or 0, error.strerror)
-            raise PublishError(f"cannot publish at {endpoint}: {reason}") from None
-        self.endpoint: str = self._socket.getsockopt_string(zmq.LAST_ENDPOINT).rstrip("\0")
+            raise
 
     def publish(self, message: TracksMessage) -> None:
         """Send `message` to those subscribed now; never waits for them. Raises PublishError after close()."""
@@ -106,6 +103,17 @@ class Publisher:
 def _end(socket: zmq.Socket, context: zmq.Context) -> None:
     socket.close()
     context.term()
+
+
+def bind(socket: zmq.Socket, endpoint: str) -> str:
+    """Bind `socket` and return its endpoint with the port it got. Raises PublishError."""
+    try:
+        _refuse_taken(endpoint)
+        socket.bind(endpoint)
+    except (zmq.ZMQError, OSError) as error:
+        reason = _REASONS.get(error.errno or 0, error.strerror)
+        raise PublishError(f"cannot open {endpoint}: {reason}") from None
+    return socket.getsockopt_string(zmq.LAST_ENDPOINT).rstrip("\0")
 
 
 def _refuse_taken(endpoint: str) -> None:

@@ -122,7 +122,7 @@ def test_a_program_that_closes_nothing_still_ends(tmp_path: Path) -> None:
 def test_an_endpoint_in_use_is_refused_by_name() -> None:
     with (
         Publisher("tcp://127.0.0.1:0") as first,
-        pytest.raises(PublishError, match=rf"^cannot publish at {first.endpoint}: it is in use already; [^\n]*$"),
+        pytest.raises(PublishError, match=rf"^cannot open {first.endpoint}: it is in use already; [^\n]*$"),
     ):
         Publisher(first.endpoint)
 
@@ -148,7 +148,7 @@ def test_an_ipc_path_in_use_is_refused_and_one_left_behind_is_taken(tmp_path: Pa
     ],
 )
 def test_an_endpoint_that_cannot_be_bound_is_refused_in_one_sentence(endpoint: str, reason: str) -> None:
-    with pytest.raises(PublishError, match=rf"^cannot publish at {endpoint}: [^\n]*{reason}"):
+    with pytest.raises(PublishError, match=rf"^cannot open {endpoint}: [^\n]*{reason}"):
         Publisher(endpoint)
 
 

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+import zmq
+
+from engines import PromptError
+from stream.control import Control, ControlError, ask
+from stream.messages import Prompt
+from stream.publisher import PublishError
+
+
+def change(prompt: str) -> Prompt:
+    if prompt == "unicorn":
+        raise PromptError("There is no skeleton for 'unicorn'.")
+    return Prompt(prompt, 2)
+
+
+@pytest.fixture
+def control() -> Iterator[Control]:
+    with Control("tcp://127.0.0.1:*", change) as control:
+        yield control
+
+
+def test_a_stream_is_asked_for_another_prompt_and_says_its_version(control: Control) -> None:
+    assert ask(control.endpoint, "dog") == Prompt("dog", 2)
+    assert ask(control.endpoint, "person, dog") == Prompt("person, dog", 2)
+
+
+def test_a_prompt_that_cannot_be_had_is_the_streams_sentence(control: Control) -> None:
+    with pytest.raises(ControlError, match=r"There is no skeleton for 'unicorn'\."):
+        ask(control.endpoint, "unicorn")
+    assert ask(control.endpoint, "dog").version == 2, "it goes on"
+
+
+@pytest.mark.parametrize("request_", [b"", b"dog", b'{"prompt": 3}', b'{"prompt": "dog", "weights": "x"}', b"\xff\xfe"])
+def test_what_is_no_request_gets_a_sentence(control: Control, request_: bytes) -> None:
+    with zmq.Context() as context, context.socket(zmq.REQ) as socket:
+        socket.setsockopt(zmq.LINGER, 0)
+        socket.connect(control.endpoint)
+        socket.send(request_)
+        assert socket.poll(2000)
+        answer = msgspec.json.decode(socket.recv())
+    assert answer["error"].startswith('The request is not {"prompt": "person"} in JSON')
+
+
+def test_nobody_there_is_one_sentence_after_some_seconds() -> None:
+    with pytest.raises(ControlError, match=r"no stream answers at tcp://127\.0\.0\.1:9 within 0\.2 s"):
+        ask("tcp://127.0.0.1:9", "dog", patience=0.2)
+
+
+def test_a_malformed_endpoint_is_one_sentence() -> None:
+    with pytest.raises(ControlError, match=r"cannot ask nonsense: Invalid argument"):
+        ask("nonsense", "dog")
+
+
+def test_an_endpoint_in_use_is_refused(control: Control) -> None:
+    with pytest.raises(PublishError, match="in use already"):
+        Control(control.endpoint, change)
+
+
+def test_closing_frees_the_endpoint() -> None:
+    with Control("tcp://127.0.0.1:*", change) as first:
+        endpoint = first.endpoint
+    with Control(endpoint, change) as second:
+        assert ask(second.endpoint, "dog").name == "dog"
