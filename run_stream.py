@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import sys
 from pathlib import Path
@@ -16,7 +17,10 @@ app = typer.Typer(
 
 @app.command()
 def run(
-    source: Annotated[str, typer.Option(help="rtsp://… or http://… URL, /dev/video0, video file or image folder.")],
+    source: Annotated[
+        str | None, typer.Option(help="rtsp://… or http://… URL, /dev/video0, video file, image folder, - for a pipe.")
+    ] = None,
+    site: Annotated[Path | None, typer.Option(help="YAML file of many cameras, instead of all other options.")] = None,
     weights: Annotated[
         Path | None, typer.Option(help="Checkpoint: published .pth or our .safetensors.", show_default="xpose-nano")
     ] = None,
@@ -25,32 +29,39 @@ def run(
     precision: Annotated[str, typer.Option(help="auto, float32 or float16.")] = "auto",
     clip: Annotated[Path | None, typer.Option(help="Folder of CLIP ViT-B/32, for the published weights.")] = None,
     publish: Annotated[str | None, typer.Option(help="ZeroMQ endpoint, such as tcp://127.0.0.1:5555.")] = None,
-    record: Annotated[Path | None, typer.Option(help="Parquet file to write.")] = None,
-    overlay: Annotated[Path | None, typer.Option(help="MP4 file to write.")] = None,
+    record: Annotated[str | None, typer.Option(help="Parquet file to write.")] = None,
+    overlay: Annotated[str | None, typer.Option(help="MP4 file to write.")] = None,
+    metrics: Annotated[str | None, typer.Option(help="Where Prometheus may ask, such as 127.0.0.1:9464.")] = None,
+    control: Annotated[str | None, typer.Option(help="Where `ask` changes the prompt: tcp://127.0.0.1:5556.")] = None,
     camera: Annotated[str | None, typer.Option(help="Name of the camera in topics and rows.")] = None,
+    transport: Annotated[str, typer.Option(help="Of RTSP: tcp or udp.")] = "tcp",
+    hwaccel: Annotated[str, typer.Option(help="auto: decode on the GPU where there is one; none.")] = "auto",
     realtime: Annotated[bool, typer.Option(help="Play a file at its own speed, dropping what comes too late.")] = False,
 ) -> None:
-    """Find the prompted keypoints in SOURCE until it ends or Ctrl-C."""
+    """Find the prompted keypoints in SOURCE, or in all cameras of a SITE file, until they end or Ctrl-C."""
     from rich.console import Console
 
-    from stream.report import table_of
-    from stream.session import NANO, Session
-    from stream.sources import redact
+    from stream.report import JsonLines, LiveTable, table_of
+    from stream.session import Session
+    from stream.site import Site, SiteError
 
-    session = Session(
-        source=source,
-        weights=weights or NANO,
-        prompt=prompt,
-        clip=clip,
-        engine=engine,
-        precision=precision,
-        publish=publish,
-        record=record,
-        overlay=overlay,
-        camera=camera,
-        realtime=realtime,
-    )
-    Console().print(table_of(session.run(), redact(session.source)))
+    if (source is None) == (site is None):
+        raise SiteError("name what to look at: either --source or --site")
+    if source is not None:
+        outputs = {"publish": publish, "record": record, "overlay": overlay, "metrics": metrics, "control": control}
+        how = {"name": camera, "transport": transport, "hwaccel": hwaccel, "realtime": realtime}
+        model = {"weights": weights, "clip": clip, "backend": engine, "precision": precision}
+        wanted = Site.of(source, prompt=prompt, **model, **how, **outputs)
+    elif site is not None:
+        wanted = Site.load(site)
+    lines = None if sys.stdout.isatty() else JsonLines(sys.stdout)
+    report = lines or LiveTable(Console())
+    ledgers = Session(wanted, must_open=source is not None, path=site, report=report).run()
+    if lines:
+        lines.end(ledgers)
+    else:
+        for name, ledger in ledgers.items():
+            Console().print(table_of(ledger, name))
 
 
 @app.command()
@@ -66,6 +77,18 @@ def listen(
 
     for message in listen(endpoint, quiet=quiet):
         print(msgspec.json.encode(message).decode() if json else describe(message), flush=True)
+
+
+@app.command()
+def ask(
+    endpoint: Annotated[str, typer.Argument(help="What the stream was given as --control.")],
+    prompt: Annotated[str, typer.Argument(help="What it shall look for from now on, as for run --prompt.")],
+) -> None:
+    """Change the prompt of a running stream."""
+    from stream.control import ask
+
+    answer = ask(endpoint, prompt)
+    print(f"{answer.name}, version {answer.version}")
 
 
 @app.command()
@@ -135,6 +158,7 @@ def demo(out: Annotated[Path, typer.Option(help="Folder to write into.")] = Path
 
 def main() -> None:
     """Run the command line; a user's mistake ends it with one sentence and status 1."""
+    _hide_passwords()
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # until there is something to finish, Ctrl-C just ends the process
     try:
         app()
@@ -145,6 +169,20 @@ def main() -> None:
             raise
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
+
+
+def _hide_passwords() -> None:
+    """Let `ps` show the command line without what must not be told of addresses."""
+    from setproctitle import setproctitle
+
+    from stream.sources.address import redact
+
+    told = []
+    for argument in sys.argv:
+        option, equals, value = argument.partition("=") if argument.startswith("--") else ("", "", argument)
+        told.append(option + equals + redact(value))
+    if told != sys.argv:
+        setproctitle(shlex.join(["python", *told]))
 
 
 if __name__ == "__main__":

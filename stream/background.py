@@ -4,46 +4,61 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from queue import Queue
+from contextlib import AbstractContextManager
+from queue import SimpleQueue
 
 from stream.frame import Frame
 from stream.messages import TracksMessage
 
-_AHEAD = 8  # frames that may wait; then the pipeline waits, so nothing is lost
+Sink = Callable[[Frame, TracksMessage], None]
+
+_AHEAD = 8  # frames that may wait before the pipeline should bring no more
 
 
 class Background:
-    """Calls `sink` in a thread of its own, in order; as a context manager it ends when everything is done.
+    """Opens a sink in a thread of its own when the first frame comes, calls it in order and closes it at the end.
 
-    An error of the sink is raised by the next call, or at the end.
+    `ready` tells whether it keeps up; `freed` is called each time it has caught up again. `failure` is the error with
+    which the sink could not be opened, written or closed; what comes after it is left undone.
     """
 
-    def __init__(self, sink: Callable[[Frame, TracksMessage], None]) -> None:
-        self._sink = sink
-        self._waiting: Queue[tuple[Frame, TracksMessage] | None] = Queue(_AHEAD)
-        self._failure: Exception | None = None
+    def __init__(self, open_sink: Callable[[], AbstractContextManager[Sink]], freed: Callable[[], None]) -> None:
+        self.failure: Exception | None = None
+        self._open, self._freed = open_sink, freed
+        self._waiting: SimpleQueue[tuple[Frame, TracksMessage] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._work, daemon=True)
+        self._thread.start()
+
+    @property
+    def ready(self) -> bool:
+        """Fewer than 8 frames wait."""
+        return self._waiting.qsize() < _AHEAD
 
     def __call__(self, frame: Frame, message: TracksMessage) -> None:
-        """Hand over one frame; waits when the sink is far behind."""
-        if self._failure:
-            raise self._failure
+        """Hand over one frame; raises the sink's failure."""
+        if self.failure:
+            raise self.failure
         self._waiting.put((frame, message))
 
-    def _work(self) -> None:
-        while (item := self._waiting.get()) is not None:
-            if self._failure is None:
-                try:
-                    self._sink(*item)
-                except Exception as error:
-                    self._failure = error
-
-    def __enter__(self) -> Background:
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+    def end(self) -> None:
+        """Nothing more comes: do the rest and close the sink, without being waited for."""
         self._waiting.put(None)
-        self._thread.join()
-        if self._failure and kind is None:
-            raise self._failure
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait until the sink is closed; call `end` before."""
+        self._thread.join(timeout)
+
+    def _work(self) -> None:
+        item = self._waiting.get()
+        if item is None:
+            return
+        try:
+            with self._open() as sink:
+                while item is not None:
+                    sink(*item)
+                    item = self._waiting.get()
+                    if self._waiting.qsize() == _AHEAD - 1:
+                        self._freed()
+        except Exception as error:
+            self.failure = error
+            self._freed()

@@ -17,8 +17,9 @@ from engines.prompts import SKELETONS, Skeleton
 from stream.frame import Frame
 from stream.ledger import Ledger
 from stream.messages import TrackMessage, TracksMessage
-from stream.report import table_of
+from stream.report import LiveTable, table_of
 from stream.session import Session
+from stream.site import Site
 from training.evaluation import Found, idf1, oks_ap, pck
 from training.truth import Truth
 
@@ -43,16 +44,12 @@ def demo(out: Path) -> dict[str, Any]:
         endpoint = f"ipc://{folder}/tracks"  # a path of its own: they may have 107 letters at most
         command = [sys.executable, str(ROOT / "run_stream.py"), "listen", endpoint, "--json"]
         subscriber = subprocess.Popen(command, stdout=printed)
-        session = Session(
-            str(CLIP),
-            publish=endpoint,
-            overlay=files["overlay"],
-            record=files["recording"],
-            realtime=True,
-            wait_for_subscriber=30.0,
-        )
+        outputs = {"publish": endpoint, "overlay": str(files["overlay"]), "record": str(files["recording"])}
+        site = Site.of(str(CLIP), realtime=True, **outputs)
+        report = LiveTable(Console(stderr=True)) if sys.stderr.isatty() else None
+        session = Session(site, must_open=True, report=report, wait_for_subscriber=30.0)
         try:
-            ledger = session.run(keep)
+            (ledger,) = session.run(keep).values()
             wait_for_lines(files["messages"], len(messages), patience=5.0)
         finally:
             subscriber.terminate()

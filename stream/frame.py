@@ -16,11 +16,15 @@ class Frame:
     """A decoded picture of one camera with its times.
 
     camera       name of the source.
-    index        0, 1, 2, ... over the frames decoded from this source.
+    index        0, 1, 2, ... over the frames decoded from this source, over all epochs.
     pts          s, media time as the container or camera states it.
     captured_at  s on `clock`: Unix time for "sender" and "arrival", time since the first frame for "file".
     arrived      s on time.monotonic() at which the decoded frame was ready; for a file played in real time, was due.
-    picture      the pixels in whatever format the decoder gave.
+    picture      the pixels, upright and square, in whatever format the decoder gave.
+    uncertainty  s by which captured_at may be off this host's time, as far as it can be told; see stream/clock.py.
+    epoch        0, 1, 2, ...; grows with every reconnect and every change of size, colour or frame rate. Media times
+                 and pictures of different epochs have nothing to do with each other.
+    decoding     s that the decoder took for it.
     """
 
     camera: str
@@ -30,6 +34,9 @@ class Frame:
     clock: ClockName
     arrived: float
     picture: av.VideoFrame
+    uncertainty: float = 0.0
+    epoch: int = 0
+    decoding: float = 0.0
 
     @property
     def width(self) -> int:

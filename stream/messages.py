@@ -87,6 +87,8 @@ class TracksMessage(msgspec.Struct, frozen=True, kw_only=True):
     pts: float
     captured_at: float
     clock: ClockName
+    clock_uncertainty: float
+    epoch: int
     published_at: float
     latency_ms: float
     prompt: Prompt
@@ -137,6 +139,8 @@ def from_tracks(
         pts=frame.pts,
         captured_at=frame.captured_at,
         clock=frame.clock,
+        clock_uncertainty=frame.uncertainty,
+        epoch=frame.epoch,
         published_at=time.time(),
         latency_ms=(time.monotonic() - frame.arrived) * 1e3,
         prompt=prompt,

@@ -1,138 +1,111 @@
-"""The way of a frame: source, slot, preprocessing, engine, tracker, sinks."""
+"""The way of the frames of many cameras: sources, scheduler, preprocessing, engine, trackers, sinks."""
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Protocol
+from collections.abc import Callable, Sequence
 
-from engines import Engine, PromptBank, detect
+from torch import Tensor
+
+from stream.camera import Camera
+from stream.detector import Detector
 from stream.frame import Frame
 from stream.ledger import Ledger
-from stream.messages import Category, Prompt, TracksMessage, from_tracks
-from stream.preprocess import Preprocessor
-from stream.publisher import Publisher
-from stream.scheduler import Slot, SlotClosed
-from stream.sources import Source
+from stream.scheduler import Scheduler
 from stream.stop import Stop, Stopped
-from trackers import Tracker, TrackerConfig
+from trackers import Detections
 
-_SHORTEST_STEP = 1e-3  # s; for a camera that repeats a time stamp or whose clock steps back
-
-
-class Sink(Protocol):
-    """Takes what the pipeline makes of each frame."""
-
-    def __call__(self, frame: Frame, message: TracksMessage) -> None:
-        """Called once per processed frame, in order."""
+_TICK = 0.1  # s
+_FAREWELL = 0.5  # s for all sources together to give back their connections; one that hangs keeps nobody
 
 
 class Pipeline:
-    """Detects and tracks the frames of one camera, publishes them and hands them to `sinks`; keeps the ledger.
+    """Works on the frames of all `cameras` with one engine, in the calling thread, until they are over or a stop.
 
-    A live source drops older frames for the newest one; a file waits and loses nothing. `publisher` comes before the
-    sinks, so that these do not delay it.
+    detector   may be replaced between two frames.
+    staleness  s; a live frame that has waited longer is dropped.
     """
 
-    def __init__(
-        self, engine: Engine, prompts: PromptBank, publisher: Publisher | None, sinks: Sequence[Sink], stop: Stop
-    ) -> None:
-        self.ledger = Ledger()
-        self._engine, self._publisher, self._sinks, self._stop = engine, publisher, sinks, stop
-        self._prompts = prompts
-        self._pinned = engine.pin(prompts.instances, prompts.keypoints, prompts.keypoint_mask)
-        self._mask = prompts.keypoint_mask.numpy()
-        self._prompt = Prompt(prompts.name, prompts.version)
-        self._categories = [
-            Category(i, skeleton.category, skeleton.keypoints, skeleton.edges)
-            for i, skeleton in enumerate(prompts.skeletons)
-        ]
-        config = engine.config
-        self._preprocess = Preprocessor(config.short_side, config.long_side, engine.device)
-        sigmas = {i: skeleton.sigmas for i, skeleton in enumerate(prompts.skeletons)}
-        self._tracker = Tracker(TrackerConfig(sigmas=sigmas))
-        self._track_time = 0.0
-        self._latest: Frame | None = None
+    def __init__(self, detector: Detector, scheduler: Scheduler[Frame], stop: Stop, staleness: float = 0.5) -> None:
+        self.detector = detector
+        self.cameras: dict[str, Camera] = {}
+        self.ledgers: dict[str, Ledger] = {}
+        self._gone: list[Camera] = []
+        self._scheduler, self._stop, self._staleness = scheduler, stop, staleness
 
-    def run(self, source: Source) -> Ledger:
-        """Run until the source ends or a stop is requested; raises SourceError when a live source is lost."""
-        slot: Slot[Frame] = Slot(lossless=not source.live)
-        failure: list[Exception] = []
-        reader = threading.Thread(target=self._read, args=(source, slot, failure), daemon=True)
-        reader.start()
+    def add(self, camera: Camera) -> None:
+        """From now on this camera's frames too; its name must be new."""
+        self.cameras[camera.name] = camera
+        self.ledgers[camera.name] = camera.ledger
+
+    def remove(self, name: str) -> None:
+        """End a camera; its files are finished beside the others' work."""
+        camera = self.cameras.pop(name)
+        camera.close()
+        self._scheduler.leave(camera.slot)
+        self._gone.append(camera)
+
+    def run(self, tick: Callable[[], None] = lambda: None) -> None:
+        """Run until every camera is over or a stop is requested; `tick` is called between frames, ten times a second.
+
+        Raises RuntimeError when a frame is unaccounted for at the end, and what the engine raises.
+        """
+        ticked = float("-inf")
         try:
-            while not self._stop.requested:
-                try:
-                    frame = slot.take(timeout=0.1)
-                except SlotClosed:
-                    break
-                if frame is not None:
-                    self._process(frame)
+            for camera in self.cameras.values():
+                camera.reader.play()
+            while not self._stop.requested and not all(camera.over for camera in self.cameras.values()):
+                if time.monotonic() - ticked >= _TICK:
+                    tick()
+                    ticked = time.monotonic()
+                owners = {camera.slot: camera for camera in self.cameras.values()}
+                self._process([(owners[slot], frame) for slot, frame in self._scheduler.take(_TICK)])
         finally:
-            slot.close()
-            source.close()
-            reader.join(timeout=1.0)
-            self._drop_rest(slot)
-        if failure and not self._stop.requested:
-            raise failure[0]
-        return self.ledger
+            cameras = [*self.cameras.values(), *self._gone]
+            for camera in cameras:
+                camera.close()
+            patience = time.monotonic() + _FAREWELL
+            for camera in cameras:
+                camera.join(max(patience - time.monotonic(), 0.0))
+        tick()
+        for camera in cameras:
+            camera.ledger.check(camera.name)
 
-    def _read(self, source: Source, slot: Slot[Frame], failure: list[Exception]) -> None:
+    def _process(self, batch: Sequence[tuple[Camera, Frame]]) -> None:
+        """Bring every frame of the batch to its end: published, or dropped for a reason."""
+        undone = dict(batch)
+        detector = self.detector
         try:
-            for frame in source:
-                self.ledger.received += 1
-                if (left := slot.put(frame)) is not None:
-                    self.ledger.dropped["stopped" if left is frame else "newer frame came"] += 1
-        except Exception as error:
-            failure.append(error)
-        finally:
-            slot.close()
-
-    def _drop_rest(self, slot: Slot[Frame]) -> None:
-        try:
-            if slot.take(timeout=0) is not None:
-                self.ledger.dropped["stopped"] += 1
-        except SlotClosed:
-            pass
-
-    def _process(self, frame: Frame) -> None:
-        self.ledger.took("wait", time.monotonic() - frame.arrived)
-        try:
-            with self._stop.interruptible():  # a large model may take seconds on a CPU
-                with self._timed("preprocess"):
-                    images = self._preprocess(frame)
-                with self._timed("engine"):
-                    output = self._engine(images, self._pinned)
-                    detections = detect(output, self._mask, frame.width, frame.height)[0]
+            for group in self._prepare(undone):
+                for camera, frame, detections in self._detect(detector, group):
+                    del undone[camera]
+                    camera.finish(frame, detections, detector)
         except Stopped:
-            self.ledger.dropped["stopped"] += 1
-            return
-        with self._timed("track"):
-            tracks = self._tracker.update(detections, self._time_of(frame)).confirmed()
-        with self._timed("publish"):
-            message = from_tracks(
-                frame, tracks, self._categories, prompt=self._prompt, sequence=self.ledger.published
-            )
-            if self._publisher:
-                self._publisher.publish(message)
-        self.ledger.took("total", time.monotonic() - frame.arrived)
-        self.ledger.published += 1
-        for sink in self._sinks:
-            sink(frame, message)
+            for camera in undone:
+                camera.drop("stopped")
 
-    def _time_of(self, frame: Frame) -> float:
-        """The tracker's time: capture time without the jump where a camera's clock becomes known, always advancing."""
-        if (before := self._latest) is not None:
-            same_clock = frame.clock == before.clock
-            step = frame.captured_at - before.captured_at if same_clock else frame.pts - before.pts
-            self._track_time += max(step, _SHORTEST_STEP)
-        self._latest = frame
-        return self._track_time
+    def _prepare(self, undone: dict[Camera, Frame]) -> list[list[tuple[Camera, Frame, Tensor]]]:
+        """The model's inputs, those of one size together; what is dropped is taken out of `undone`."""
+        groups: dict[tuple[int, ...], list[tuple[Camera, Frame, Tensor]]] = {}
+        for camera, frame in list(undone.items()):
+            stale = camera.reader.live and time.monotonic() - frame.arrived > self._staleness
+            if stale:
+                camera.drop("stale")
+            image = None if stale else camera.prepare(frame)
+            if image is None:
+                del undone[camera]
+            else:
+                groups.setdefault(tuple(image.shape), []).append((camera, frame, image))
+        return list(groups.values())
 
-    @contextmanager
-    def _timed(self, stage: str) -> Iterator[None]:
-        start = time.monotonic()
-        yield
-        self.ledger.took(stage, time.monotonic() - start)
+    def _detect(
+        self, detector: Detector, group: Sequence[tuple[Camera, Frame, Tensor]]
+    ) -> list[tuple[Camera, Frame, Detections]]:
+        """The one place where the engine is called."""
+        cameras, frames, images = zip(*group, strict=True)
+        begun = time.monotonic()
+        with self._stop.interruptible():  # a large model may take seconds on a CPU
+            detections = detector(images, frames)
+        for camera in cameras:
+            camera.ledger.took("engine", time.monotonic() - begun)
+        return list(zip(cameras, frames, detections, strict=True))

@@ -33,6 +33,7 @@ def _columns() -> list[pa.Field]:
     text, real, numbers = pa.string(), pa.float64(), pa.list_(pa.float32())
     frame = [("camera", text, ""), ("frame", pa.int64(), ""), ("sequence", pa.int64(), "")]
     frame += [("pts", real, "s"), ("captured_at", real, "s"), ("clock", text, "")]
+    frame += [("clock_uncertainty", real, "s"), ("epoch", pa.int64(), "")]
     frame += [("published_at", real, "s"), ("latency_ms", pa.float32(), "ms")]
     frame += [("width", pa.int32(), "px"), ("height", pa.int32(), "px")]
     frame += [("prompt", text, ""), ("prompt_version", pa.int64(), "")]
@@ -48,7 +49,8 @@ def _columns() -> list[pa.Field]:
 
 SCHEMA = pa.schema(_columns(), metadata={"recording_version": "1"})
 _TEXTS = ["camera", "clock", "prompt", "category", "status", "keypoint_status.list.element"]
-_FRAME = ["camera", "frame", "sequence", "pts", "captured_at", "clock", "published_at", "latency_ms", "width", "height"]
+_FRAME = ["camera", "frame", "sequence", "pts", "captured_at", "clock", "clock_uncertainty", "epoch"]
+_FRAME += ["published_at", "latency_ms", "width", "height"]
 
 
 class Recorder:

@@ -1,103 +1,212 @@
-"""One run: open what the user named, run the pipeline until it ends, close everything."""
+"""One run: open what the site names, run the pipeline until it ends, close everything."""
 
 from __future__ import annotations
 
-import time
-from contextlib import ExitStack
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 
-from engines import CheckpointError, EngineError, PromptError, build_engine, load, prompts_for
-from stream.background import Background
+from engines import CheckpointError, Engine, EngineError, PromptBank, PromptError, build_engine, load, prompts_for
+from stream.background import Background, Sink
+from stream.camera import Camera
+from stream.control import Control, ControlError
+from stream.detector import Detector
 from stream.frame import Frame
 from stream.ledger import Ledger
 from stream.listener import ListenError
-from stream.messages import MessageError, TracksMessage
+from stream.messages import MessageError
+from stream.metrics import Metrics
 from stream.overlay import Overlay
-from stream.pipeline import Pipeline, Sink
-from stream.prepare import NANO, prepare
+from stream.pipeline import Pipeline
+from stream.prepare import prepare
 from stream.publisher import Publisher
 from stream.recorder import Recorder
-from stream.sink import SinkError
-from stream.sources import SourceError, open_source
+from stream.report import Report
+from stream.scheduler import Scheduler
+from stream.sink import SinkError, claim
+from stream.site import CameraSite, Site, SiteError
+from stream.sources import SourceError
+from stream.sources.media import is_device
 from stream.stop import Stop, Stopped
+from stream.swap import PromptSwap
 
-USER_ERRORS = (CheckpointError, EngineError, PromptError, SourceError, SinkError, ListenError, MessageError)
+USER_ERRORS = (
+    CheckpointError,
+    ControlError,
+    EngineError,
+    ListenError,
+    MessageError,
+    PromptError,
+    SinkError,
+    SiteError,
+    SourceError,
+)
+
+log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Session:
-    """What the user asked for; see `run_stream.py run --help`."""
+    """A run of a site.
 
-    source: str
-    weights: Path = NANO
-    prompt: str = "person"
-    clip: Path | None = None
-    engine: str = "auto"
-    precision: str = "auto"
-    publish: str | None = None
-    record: Path | None = None
-    overlay: Path | None = None
-    camera: str | None = None
-    realtime: bool = False
+    must_open            the first opening of every camera must succeed, else the run ends with its error; otherwise it
+                         is tried again like a camera that is lost.
+    path                 of the site's file, read again at SIGHUP: cameras are added, removed and exchanged.
+    report               is shown how the cameras are while it runs.
+    engine               in place of the one that is fastest here.
+    """
+
+    site: Site
+    must_open: bool = False
+    path: Path | None = None
+    report: Report | None = None
     wait_for_subscriber: float = 0.0  # s
+    engine: Engine | None = None
 
-    def run(self, *sinks: Sink) -> Ledger:
-        """Run to the end of the source, or to Ctrl-C or SIGTERM; raises one of USER_ERRORS.
+    def run(self, *watchers: Sink) -> dict[str, Ledger]:
+        """Run to the end of all sources, or to Ctrl-C or SIGTERM; returns the ledger of every camera there was.
 
-        Nothing is written before the weights, the prompt, the source and the endpoint have proved good.
+        Nothing is written before the weights, the prompt, the endpoint and, with must_open, the sources have proved
+        good. Raises one of USER_ERRORS when that is not so, or when in the end every camera has failed.
         """
-        checkpoint = load(self.weights)
-        prompts = prompts_for(checkpoint, self.prompt, self.clip)
-        engine = build_engine(checkpoint.model, backend=self.engine, precision=self.precision)
+        settings = self.site.engine
+        checkpoint = load(settings.weights)
+        prompts = prompts_for(checkpoint, self.site.prompt, settings.clip)
+        engine = self.engine or build_engine(
+            checkpoint.model, backend=settings.backend, precision=settings.precision
+        )
+        detector = Detector(engine, prompts)
+        most = settings.batch or (1 if engine.device.type == "cpu" else min(8, len(self.site.cameras)))
+        scheduler: Scheduler[Frame] = Scheduler(most, settings.batch_wait_ms / 1e3)
         with Stop() as stop, ExitStack() as opened:
+            pipeline = Pipeline(detector, scheduler, stop, self.site.limits.staleness_ms / 1e3)
             try:
                 with stop.interruptible():
-                    if Path(self.source).exists() and not self.source.startswith("/dev/"):  # a camera does not wait
-                        with Console(stderr=True).status("making the engine ready"):
-                            prepare(engine, prompts, self.source)
-                    source = opened.enter_context(open_source(self.source, camera=self.camera, realtime=self.realtime))
-                    publisher = opened.enter_context(Publisher(self.publish)) if self.publish else None
-                    if publisher and self.wait_for_subscriber:
-                        publisher.wait_for_subscriber(self.wait_for_subscriber)
-            except Stopped:
-                return Ledger()
-            all_sinks = [*sinks]
-            if self.overlay:
-                overlay = opened.enter_context(Overlay(self.overlay, source.rate))
-                all_sinks.append(opened.enter_context(Background(overlay.write)))
-            if self.record:
-                recorder = opened.enter_context(Recorder(self.record))
-                all_sinks.append(lambda frame, message: recorder.write(message))
-            all_sinks.append(opened.enter_context(Progress()))
-            return Pipeline(engine, prompts, publisher, all_sinks, stop).run(source)
+                    self._prepare(engine, prompts)
+                    cameras = self._open(opened, scheduler, detector, watchers)
+                    for camera in self.site.cameras:
+                        pipeline.add(cameras(camera))
+                    if self.must_open:
+                        for started in pipeline.cameras.values():
+                            started.reader.wait_until_open()
+                    if self._publisher and self.wait_for_subscriber:
+                        self._publisher.wait_for_subscriber(self.wait_for_subscriber)
+                    if self.site.outputs.control:
+                        swap = PromptSwap(pipeline, lambda text: prompts_for(checkpoint, text, settings.clip))
+                        opened.enter_context(Control(self.site.outputs.control, swap))
+            except BaseException as error:
+                for started in pipeline.cameras.values():
+                    started.close()
+                if isinstance(error, Stopped):
+                    return pipeline.ledgers
+                raise
+            if self.site.outputs.metrics:
+                opened.enter_context(Metrics(self.site.outputs.metrics, pipeline.cameras))
+            report = opened.enter_context(self.report) if self.report else None
 
+            def tick() -> None:
+                if stop.reread:
+                    stop.reread = False
+                    self._reread(pipeline, cameras)
+                if report:
+                    report.show(pipeline.cameras)
 
-class Progress:
-    """A line on the terminal that tells how the run goes; silent where there is no terminal."""
+            pipeline.run(tick)
+        failures = [camera.error for camera in pipeline.cameras.values() if camera.state == "failed"]
+        if failures and len(failures) == len(pipeline.cameras) and failures[0]:
+            raise failures[0]
+        return pipeline.ledgers
 
-    def __init__(self) -> None:
-        self._status = Console(stderr=True).status("waiting for the first frame")
-        self._next = 0.0
-        self._frames, self._since = 0, time.monotonic()
+    def _prepare(self, engine: Engine, prompts: PromptBank) -> None:
+        """Files wait until the engine is ready; cameras do not."""
+        for camera in self.site.cameras:
+            if Path(camera.source).exists() and not is_device(camera.source):
+                with Console(stderr=True).status("making the engine ready"):
+                    prepare(engine, prompts, camera.source)
 
-    def __call__(self, frame: Frame, message: TracksMessage) -> None:
-        """Count one frame; the line changes twice a second."""
-        self._frames += 1
-        now = time.monotonic()
-        if now >= self._next:
-            rate = self._frames / max(now - self._since, 1e-3)
-            self._status.update(
-                f"{message.camera}: frame {frame.index}, {rate:.1f} frames/s, "
-                f"{message.latency_ms:.0f} ms, {len(message.tracks)} tracks (Ctrl-C ends)"
+    def _open(
+        self, opened: ExitStack, scheduler: Scheduler[Frame], detector: Detector, watchers: tuple[Sink, ...]
+    ) -> Callable[[CameraSite], Camera]:
+        """How to start a camera of this site, whose outputs are open now or known to be free."""
+        outputs = self.site.outputs
+        for camera in self.site.cameras:
+            self._files(camera)
+        self._publisher = opened.enter_context(Publisher(outputs.publish)) if outputs.publish else None
+
+        def start(wanted: CameraSite) -> Camera:
+            camera = Camera(
+                wanted.source,
+                scheduler,
+                detector,
+                self.site.tracker,
+                name=wanted.name,
+                options=wanted.options,
+                realtime=wanted.realtime,
+                publisher=self._publisher,
+                watchers=watchers,
             )
-            self._next, self._frames, self._since = now + 0.5, 0, now
+            files = self._files(wanted)
+            if path := files.get("overlay"):
+                camera.sinks.append(Background(_overlay(path, camera), scheduler.wake))
+            if path := files.get("record"):
+                camera.sinks.append(Background(_recorder(path), scheduler.wake))
+            camera.start()
+            return camera
 
-    def __enter__(self) -> Progress:
-        self._status.start()
-        return self
+        return start
 
-    def __exit__(self, *_: object) -> None:
-        self._status.stop()
+    def _files(self, camera: CameraSite) -> dict[str, Path]:
+        """The files that this camera writes; raises SinkError when one cannot be."""
+        kinds = {"overlay": self.site.outputs.overlay, "record": self.site.outputs.record}
+        return {kind: claim(path.replace("{camera}", camera.name)) for kind, path in kinds.items() if path}
+
+    def _reread(self, pipeline: Pipeline, start: Callable[[CameraSite], Camera]) -> None:
+        """Follow the changes of the cameras in the site's file; a mistake in it is told and changes nothing."""
+        if self.path is None:
+            return
+        try:
+            site = Site.load(self.path)
+        except SiteError as error:
+            log.error("%s; going on as before", error)
+            return
+        if site.model_copy(update={"cameras": self.site.cameras}) != self.site:
+            log.warning("%s: only cameras change in a running process; restart it for the rest", self.path)
+        before = {camera.name: camera for camera in self.site.cameras}
+        after = {camera.name: camera for camera in site.cameras}
+        for name in before:
+            if after.get(name) != before[name]:
+                pipeline.remove(name)
+        for name, camera in after.items():
+            if before.get(name) != camera:
+                try:
+                    added = start(camera)
+                except SinkError as error:
+                    log.error("%s: %s", name, error)
+                    continue
+                pipeline.add(added)
+                added.reader.play()
+        self.site = self.site.model_copy(
+            update={"cameras": [camera for camera in site.cameras if camera.name in pipeline.cameras]}
+        )
+
+
+def _overlay(path: Path, camera: Camera) -> Callable[[], AbstractContextManager[Sink]]:
+    @contextmanager
+    def opened() -> Iterator[Sink]:
+        with Overlay(path, camera.reader.rate) as overlay:
+            yield overlay.write
+
+    return opened
+
+
+def _recorder(path: Path) -> Callable[[], AbstractContextManager[Sink]]:
+    @contextmanager
+    def opened() -> Iterator[Sink]:
+        with Recorder(path) as recorder:
+            yield lambda frame, message: recorder.write(message)
+
+    return opened

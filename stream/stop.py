@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: stop at once where nothing can be lost, else after the step in hand."""
+"""Ctrl-C and SIGTERM: stop at once where nothing can be lost, else after the step in hand. SIGHUP: read again."""
 
 from __future__ import annotations
 
@@ -13,10 +13,14 @@ class Stopped(BaseException):
 
 
 class Stop:
-    """Whether somebody asked this process to stop; as a context manager it listens to SIGINT and SIGTERM."""
+    """Whether somebody asked this process to stop; as a context manager it listens to SIGINT and SIGTERM.
+
+    `reread` is set by SIGHUP, for whoever has something to read again.
+    """
 
     def __init__(self) -> None:
         self.requested = False
+        self.reread = False
         self._interruptible = False
 
     @contextmanager
@@ -32,6 +36,7 @@ class Stop:
 
     def __enter__(self) -> Stop:
         self._before = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+        self._before[signal.SIGHUP] = signal.signal(signal.SIGHUP, self._on_hangup)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -43,3 +48,6 @@ class Stop:
         if self._interruptible:
             self._interruptible = False
             raise Stopped
+
+    def _on_hangup(self, number: int, where: FrameType | None) -> None:
+        self.reread = True

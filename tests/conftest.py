@@ -19,8 +19,8 @@ BINDINGS = "import gi; gi.require_version('GstRtspServer', '1.0'); from gi.repos
 class RtspServer:
     """One clip served at `url` by a process of its own, to every client from its first frame and in real time."""
 
-    def __init__(self, clip: Path, user: str | None = None, password: str | None = None) -> None:
-        command = [PYTHON, str(SERVER), str(clip)]
+    def __init__(self, clip: Path, user: str | None = None, password: str | None = None, port: int = 0) -> None:
+        command = [PYTHON, str(SERVER), str(clip), "--port", str(port)]
         if user and password:
             command += ["--user", user, "--password", password]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
@@ -31,6 +31,10 @@ class RtspServer:
     def stall(self) -> None:
         """Stop answering, connections stay."""
         self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Go on after a stall."""
+        self.process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
         """Die at once."""
@@ -48,13 +52,13 @@ class RtspServer:
 
 @pytest.fixture(scope="session")
 def rtsp_server() -> Iterator[Callable[..., RtspServer]]:
-    """RtspServer(clip, user=…, password=…), a context manager; all are dead when the tests end."""
+    """RtspServer(clip, user=…, password=…, port=…), a context manager; all are dead when the tests end."""
     if subprocess.run([PYTHON, "-c", BINDINGS], capture_output=True).returncode:
         pytest.skip("Debian packages gir1.2-gst-rtsp-server-1.0 and python3-gst-1.0 are not installed")
     servers: list[RtspServer] = []
 
-    def serve(clip: Path, user: str | None = None, password: str | None = None) -> RtspServer:
-        servers.append(RtspServer(clip, user, password))
+    def serve(clip: Path, user: str | None = None, password: str | None = None, port: int = 0) -> RtspServer:
+        servers.append(RtspServer(clip, user, password, port))
         return servers[-1]
 
     yield serve

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -77,7 +78,8 @@ def test_a_run_records_and_draws_every_frame(short_clip: Path, tmp_path: Path, c
     assert rows["track_id"].drop_null().length() > 0
     assert frames_in(tmp_path / "o.mp4") == 30
     assert sorted(path.name for path in tmp_path.iterdir()) == ["o.mp4", "t.parquet"]
-    assert "frames published" in capsys.readouterr().out
+    end = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert end["event"] == "end" and end["cameras"]["short"]["frames"]["published"] == 30
 
 
 def test_a_checkpoint_in_the_published_layout_streams_with_a_saved_prompt_bank(tmp_path: Path) -> None:
@@ -183,7 +185,8 @@ def test_a_signal_ends_a_run_with_readable_files(number: signal.Signals, tmp_pat
     asked = time.monotonic()
     out, err = process.communicate(timeout=20)
     assert time.monotonic() - asked < 10  # two seconds on an idle machine; a busy one must not fail the test
-    assert process.returncode == 0 and "Traceback" not in err and "frames published" in out
+    assert process.returncode == 0 and "Traceback" not in err
+    assert json.loads(out.splitlines()[-1])["event"] == "end"
     recorded = set(pq.read_table(tmp_path / "t.parquet")["frame"].to_pylist())
     assert len(recorded) >= 40
     assert frames_in(tmp_path / "o.mp4") == len(recorded)
@@ -201,11 +204,12 @@ def test_after_kill_9_what_was_flushed_can_be_read(tmp_path: Path, capsys: pytes
 
 def test_a_subscriber_in_another_process_receives_every_published_message(tmp_path: Path, short_clip: Path) -> None:
     from stream.session import Session
+    from stream.site import Site
 
     endpoint = f"ipc://{tmp_path}/tracks.sock"
     subscriber = start("listen", endpoint, "--json", "--quiet", "5")
     published: list[TracksMessage] = []
-    session = Session(str(short_clip), publish=endpoint, wait_for_subscriber=60)
+    session = Session(Site.of(str(short_clip), publish=endpoint), wait_for_subscriber=60)
     session.run(lambda frame, message: published.append(message))
     out, _ = subscriber.communicate(timeout=60)
     received = [msgspec.json.decode(line, type=TracksMessage) for line in out.splitlines()]

@@ -1,19 +1,37 @@
-"""What may be said of a source's address: never its password."""
+"""A source's address: secrets filled in from the environment, and what may be said of it: never its password."""
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
+
+from stream.sources.error import SourceError
 
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 _SECRET = re.compile(r"(?i)(user(?:name)?|login|pass(?:word|wd)?|pwd|auth|token|secret|key|sig(?:nature)?)=[^&;/?#_]*")
+_VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
 def scheme(spec: str) -> str | None:
     """The scheme of a URL in small letters ("rtsp"), None for a path."""
     match = _SCHEME.match(spec)
     return match[1].lower() if match else None
+
+
+def fill(spec: str) -> str:
+    """The address with every ${NAME} replaced by that environment variable, escaped where it becomes part of a URL.
+
+    Raises SourceError when a variable is not set.
+    """
+
+    def value(match: re.Match[str]) -> str:
+        if match[1] not in os.environ:
+            raise SourceError(f"{redact(spec)} needs the environment variable {match[1]}, which is not set")
+        return quote(os.environ[match[1]], safe="") if scheme(spec) else os.environ[match[1]]
+
+    return _VARIABLE.sub(value, spec)
 
 
 def redact(url: str) -> str:

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from stream.demo import CLIP, accuracy, demo
 from stream.messages import TracksMessage
 from stream.session import Session
+from stream.site import Site
 from training.truth import Truth
 
 
@@ -28,7 +29,8 @@ def test_the_demo_accounts_for_every_frame_and_writes_what_it_says(tmp_path: Pat
 
 def test_the_shipped_weights_find_and_follow_the_persons_of_the_clip() -> None:
     messages: list[TracksMessage] = []
-    Session(str(CLIP)).run(lambda frame, message: messages.append(message))  # every frame, however slow the machine
+    # Every frame, however slow the machine.
+    Session(Site.of(str(CLIP))).run(lambda frame, message: messages.append(message))
     assert len(messages) == 720
     figures = accuracy(messages, Truth.load(CLIP.with_suffix(".json")))
     assert figures["PCK@0.1"] >= 0.75

@@ -29,9 +29,30 @@ def test_durations_out_of_range_are_counted_at_the_ends_and_nothing_counted_is_n
 
 def test_a_ledger_balances_when_every_frame_was_published_or_dropped_for_a_reason() -> None:
     ledger = Ledger()
-    ledger.received = 3
-    ledger.published = 2
+    for _ in range(3):
+        ledger.receive()
+    ledger.publish()
+    ledger.publish()
     assert not ledger.balanced
-    ledger.dropped["newer frame came"] += 1
+    with pytest.raises(RuntimeError, match="hall"):
+        ledger.check("hall")
+    ledger.drop("newer frame came")
     assert ledger.balanced
+    ledger.check("hall")
     assert ledger.as_dict()["frames"] == {"received": 3, "published": 2, "dropped": {"newer frame came": 1}}
+
+
+@given(st.lists(st.floats(1e-5, 100.0), max_size=50), st.lists(st.floats(1e-5, 100.0), max_size=50))
+def test_a_histogram_tells_what_came_after_an_earlier_look(before: list[float], after: list[float]) -> None:
+    histogram, alone = Histogram(), Histogram()
+    for duration in before:
+        histogram.add(duration)
+    look = histogram.since(None)
+    for duration in after:
+        histogram.add(duration)
+        alone.add(duration)
+    assert np.array_equal(histogram.since(look).counts, alone.counts)
+    assert histogram.since(look).sum == pytest.approx(sum(after))
+    for end in (0.001, 0.1, 1.0):
+        exact = sum(duration <= end for duration in after)
+        assert exact <= alone.up_to(end) <= sum(duration <= end * 1.03 for duration in after)

@@ -68,6 +68,8 @@ def messages(draw: st.DrawFn) -> TracksMessage:
         pts=draw(reals),
         captured_at=draw(reals),
         clock=draw(st.sampled_from(["sender", "arrival", "file"])),
+        clock_uncertainty=draw(reals),
+        epoch=draw(integers),
         published_at=draw(reals),
         latency_ms=draw(reals),
         prompt=Prompt(draw(st.text()), draw(integers)),

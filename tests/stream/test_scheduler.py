@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.scheduler import Slot, SlotClosed
+from stream.scheduler import Scheduler, Slot, SlotClosed
 
 
 def drain(slot: Slot[int]) -> Iterator[int]:
@@ -112,3 +112,65 @@ def test_take_gives_up_after_its_timeout() -> None:
     started = time.monotonic()
     assert Slot[int]().take(timeout=0.03) is None
     assert 0.03 <= time.monotonic() - started < 1
+
+
+def test_every_camera_has_its_turn_however_fast_another_is() -> None:
+    scheduler: Scheduler[str] = Scheduler()
+    fast, slow = scheduler.join(), scheduler.join()
+    slow.put("slow")
+    served = []
+    for _ in range(3):
+        fast.put("fast")
+        served += [item for _, item in scheduler.take(0)]
+    assert "slow" in served[:2]
+
+
+@given(st.integers(1, 5), st.integers(1, 6))
+def test_a_batch_has_one_frame_of_each_camera_at_most(most: int, cameras: int) -> None:
+    scheduler: Scheduler[int] = Scheduler(most)
+    slots = [scheduler.join() for _ in range(cameras)]
+    for _ in range(2):
+        for number, slot in enumerate(slots):
+            slot.put(number)
+    batch = [item for _, item in scheduler.take(0)]
+    assert len(batch) == len(set(batch)) == min(most, cameras)
+
+
+def test_a_batch_waits_for_cameras_that_deliver_but_not_beyond_its_deadline() -> None:
+    scheduler: Scheduler[str] = Scheduler(most=3, deadline=0.5)
+    first, second, dead = scheduler.join(), scheduler.join(), scheduler.join()
+    dead.put("long ago")
+    scheduler.take(0)
+    dead._left_at -= 10
+    first.put("1")
+    second.put("2")
+    second.take()
+    threading.Timer(0.05, second.put, ["2 again"]).start()
+    begun = time.monotonic()
+    assert sorted(item for _, item in scheduler.take(1)) == ["1", "2 again"]
+    assert time.monotonic() - begun < 0.5  # complete without the dead one, so the deadline was not waited for
+    first.put("1")
+    begun = time.monotonic()
+    assert [item for _, item in scheduler.take(1)] == ["1"]
+    assert 0.5 <= time.monotonic() - begun < 5
+
+
+def test_a_camera_whose_sinks_are_behind_is_passed_over_until_they_are_not() -> None:
+    scheduler: Scheduler[str] = Scheduler()
+    ready = threading.Event()
+    slow, other = scheduler.join(ready.is_set), scheduler.join()
+    slow.put("slow")
+    other.put("other")
+    assert [item for _, item in scheduler.take(0)] == ["other"]
+    assert scheduler.take(0) == []
+    ready.set()
+    scheduler.wake()
+    assert [item for _, item in scheduler.take(1)] == ["slow"]
+
+
+def test_a_camera_that_left_is_not_served() -> None:
+    scheduler: Scheduler[str] = Scheduler()
+    slot = scheduler.join()
+    slot.put("frame")
+    scheduler.leave(slot)
+    assert scheduler.take(0) == [] and slot.take(0) == "frame" and slot.over

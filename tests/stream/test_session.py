@@ -1,0 +1,185 @@
+"""A run of a site: many cameras in one process, each with its own files; passwords stay where they are."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pyarrow.parquet as pq
+import pytest
+
+from stream.messages import TracksMessage
+from stream.report import JsonLines
+from stream.session import Session
+from stream.sink import SinkError
+from stream.site import Site
+from stream.sources import SourceError
+from tests.stream.spot import SpotEngine, write_spot_clip
+
+ROOT = Path(__file__).parents[2]
+FAMILIES = {
+    "xpose_frames_received_total",
+    "xpose_frames_published_total",
+    "xpose_camera_up",
+    "xpose_epoch",
+    "xpose_reconnects_total",
+    "xpose_corrupt_total",
+    "xpose_latency_seconds_bucket",
+}
+
+
+def site_file(folder: Path, cameras: list[dict[str, Any]], **parts: Any) -> Path:
+    path = folder / "site.yaml"
+    path.write_text(json.dumps({"cameras": cameras, **parts}))  # JSON is YAML
+    return path
+
+
+def run(site: Site, **settings: Any) -> tuple[dict[str, Any], list[TracksMessage]]:
+    messages: list[TracksMessage] = []
+    session = Session(site, engine=SpotEngine(), **settings)
+    return session.run(lambda frame, message: messages.append(message)), messages
+
+
+def test_every_camera_of_a_site_has_its_own_files_and_ledger(tmp_path: Path) -> None:
+    clips = [str(write_spot_clip(tmp_path / f"{name}.mp4", 2)) for name in ("door", "yard")]
+    parts = {"record": str(tmp_path / "{camera}.parquet"), "overlay": str(tmp_path / "{camera}-overlay.mp4")}
+    path = site_file(tmp_path, [{"source": clip} for clip in clips], outputs=parts)
+    ledgers, messages = run(Site.load(path))
+    assert set(ledgers) == {"door", "yard"} and len(messages) == 60
+    for name, ledger in ledgers.items():
+        assert ledger.balanced and ledger.published == 30
+        rows = pq.read_table(tmp_path / f"{name}.parquet")
+        assert set(rows["camera"].to_pylist()) == {name} and len(set(rows["frame"].to_pylist())) == 30
+        assert set(rows["clock"].to_pylist()) == {"file"} and set(rows["epoch"].to_pylist()) == {0}
+        assert (tmp_path / f"{name}-overlay.mp4").exists()
+
+
+def test_a_camera_that_cannot_be_read_ends_alone_and_only_all_together_end_in_an_error(tmp_path: Path) -> None:
+    good = str(write_spot_clip(tmp_path / "good.mp4", 1))
+    ledgers, messages = run(Site.load(site_file(tmp_path, [{"source": good}, {"source": str(tmp_path / "none.mp4")}])))
+    assert ledgers["good"].published == 15 == len(messages)
+    with pytest.raises(SourceError, match=r"there is no file or folder .*none\.mp4"):
+        run(Site.load(site_file(tmp_path, [{"source": str(tmp_path / "none.mp4")}])))
+
+
+def test_files_in_the_way_are_told_before_anything_is_written(tmp_path: Path) -> None:
+    clip = str(write_spot_clip(tmp_path / "door.mp4", 1))
+    (tmp_path / "door.parquet").write_text("precious")
+    path = site_file(tmp_path, [{"source": clip}], outputs={"record": str(tmp_path / "{camera}.parquet")})
+    with pytest.raises(SinkError, match="exists already"):
+        run(Site.load(path))
+
+
+def test_json_lines_tell_every_change_and_the_end(tmp_path: Path) -> None:
+    clip = str(write_spot_clip(tmp_path / "door.mp4", 2))
+    out = io.StringIO()
+    lines = JsonLines(out, period=0.1)
+    ledgers, _ = run(Site.of(clip), report=lines)
+    lines.end(ledgers)
+    told = [json.loads(line) for line in out.getvalue().splitlines()]
+    states = [one["state"] for one in told if one["event"] == "camera"]
+    assert states[-1] == "ended" and told[-1]["event"] == "end"
+    assert told[-1]["cameras"]["door"]["frames"]["published"] == 30
+
+
+def test_cameras_are_added_and_removed_when_the_file_is_read_again(tmp_path: Path, rtsp_server: Callable) -> None:
+    clip = write_spot_clip(tmp_path / "clip.mp4", 12)
+    with rtsp_server(clip) as server:
+        path = site_file(tmp_path, [{"name": "first", "source": server.url}])
+        seen: list[str] = []
+
+        def change() -> None:
+            while "first" not in seen:
+                time.sleep(0.01)
+            path.write_text("cameras: [")  # a mistake changes nothing
+            os.kill(os.getpid(), signal.SIGHUP)
+            time.sleep(0.5)
+            site_file(tmp_path, [{"name": "second", "source": server.url}])
+            os.kill(os.getpid(), signal.SIGHUP)
+            while seen[-5:] != ["second"] * 5:
+                time.sleep(0.01)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        changing = threading.Thread(target=change)
+        changing.start()
+        session = Session(Site.load(path), path=path, engine=SpotEngine())
+        ledgers = session.run(lambda frame, message: seen.append(message.camera))
+        changing.join()
+    assert set(ledgers) == {"first", "second"} and all(ledger.balanced for ledger in ledgers.values())
+
+
+def test_metrics_are_served_for_every_camera(tmp_path: Path, rtsp_server: Callable) -> None:
+    clip = write_spot_clip(tmp_path / "clip.mp4", 12)
+    pages: list[str] = []
+
+    def ask(frame: Any, message: TracksMessage) -> None:
+        if message.sequence == 5:
+            pages.append(urllib.request.urlopen("http://127.0.0.1:19464/metrics").read().decode())
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with rtsp_server(clip) as server:
+        site = Site.of(server.url, name="door", metrics="127.0.0.1:19464")
+        Session(site, engine=SpotEngine()).run(ask)
+    page = pages[0]
+    assert {name for name in FAMILIES if f'{name}{{camera="door"' in page} == FAMILIES
+    assert 'xpose_frames_published_total{camera="door"} 6.0' in page
+    assert 'xpose_latency_seconds_count{camera="door",stage="total"} 6.0' in page
+
+
+def test_a_password_is_nowhere_to_be_seen(tmp_path: Path, rtsp_server: Callable) -> None:
+    clip = write_spot_clip(tmp_path / "clip.mp4", 6)
+    endpoint = f"ipc://{tmp_path}/tracks"
+    with rtsp_server(clip, user="joe", password="s3cret") as server:
+        spec = f"rtsp://joe:s3cret@127.0.0.1:{server.port}/clip"
+        command = [sys.executable, str(ROOT / "run_stream.py"), "run", f"--source={spec}", "--publish", endpoint]
+        command += ["--metrics", "127.0.0.1:19465"]
+        listener = [sys.executable, str(ROOT / "run_stream.py"), "listen", endpoint, "--json"]
+        with (
+            subprocess.Popen(listener, stdout=subprocess.PIPE, text=True) as listening,
+            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as running,
+        ):
+            assert listening.stdout
+            first = listening.stdout.readline()
+            title = Path(f"/proc/{running.pid}/cmdline").read_text()
+            page = urllib.request.urlopen("http://127.0.0.1:19465/metrics").read().decode()
+            server.kill()
+            time.sleep(1)
+            running.send_signal(signal.SIGTERM)
+            out, _ = running.communicate(timeout=30)
+            listening.terminate()
+    assert msgspec.json.decode(first, type=TracksMessage).camera == "127.0.0.1"
+    assert "run_stream.py" in title and "127.0.0.1" in title and '"lost"' in out
+    for told in (first, title, page, out):
+        assert "s3cret" not in told and "joe" not in told
+
+
+def test_a_password_from_the_environment_opens(
+    tmp_path: Path, rtsp_server: Callable, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    clip = write_spot_clip(tmp_path / "clip.mp4", 6)
+    monkeypatch.setenv("DOOR", "s3:c@r/et?")
+    with rtsp_server(clip, user="joe", password="s3:c@r/et?") as server, caplog.at_level(logging.DEBUG):
+        site = Site.of(f"rtsp://joe:${{DOOR}}@127.0.0.1:{server.port}/clip", name="door")
+        messages: list[TracksMessage] = []
+
+        def keep(frame: Any, message: TracksMessage) -> None:
+            messages.append(message)
+            if len(messages) == 3:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        Session(site, must_open=True, engine=SpotEngine()).run(keep)
+    assert len(messages) >= 3 and "s3:c" not in caplog.text
+    with pytest.raises(SourceError, match="environment variable NOT_SET, which is not set"):
+        Session(Site.of("rtsp://joe:${NOT_SET}@127.0.0.1/x"), must_open=True, engine=SpotEngine()).run()
