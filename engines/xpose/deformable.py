@@ -19,6 +19,7 @@ class DeformableAttention(nn.Module):
         self.attention_weights = nn.Linear(dim, heads * levels * points)
         self.value_proj = nn.Linear(dim, dim)
         self.output_proj = nn.Linear(dim, dim)
+        self.sample = sample  # a backend may put another implementation here
 
     def forward(
         self, query: Tensor, reference: Tensor, source: Tensor, sizes: Sizes, padding: Tensor | None = None
@@ -41,7 +42,7 @@ class DeformableAttention(nn.Module):
         centre, extent = reference[:, :, None, :, None].split(2, -1)
         locations = centre + offsets * (extent * (0.5 / self.points))
         value = value.view(batch, -1, self.heads, value.shape[-1] // self.heads)
-        return self.output_proj(sample(value, sizes, locations, weights))
+        return self.output_proj(self.sample(value, sizes, locations, weights))
 
 
 def sample(value: Tensor, sizes: Sizes, locations: Tensor, weights: Tensor) -> Tensor:
