@@ -5,6 +5,9 @@ PYTHON ?= python3
 TORCH ?= torch==2.13.0
 BIN := .venv/bin
 
+# Torch-TensorRT without TensorRT: the tests run its Python code over a fake of it, pinned because that code is looked into.
+TORCH_TENSORRT := torch-tensorrt==2.13.0
+
 # What the tests need from Debian: software rendering for the synthetic world, a real RTSP server.
 DEBIAN := libosmesa6 python3-gst-1.0 gir1.2-gst-rtsp-server-1.0 gir1.2-gst-plugins-base-1.0 \
 	gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
@@ -17,6 +20,7 @@ install: .venv/installed
 	$(PYTHON) -m venv .venv || { sh .ci/debian python3-venv && $(PYTHON) -m venv .venv; }
 	$(BIN)/pip install --quiet --disable-pip-version-check $(TORCH)
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps $(TORCH_TENSORRT)
 	touch $@
 
 demo: install

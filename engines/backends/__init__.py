@@ -34,6 +34,7 @@ def backends() -> dict[str, Backend]:
     """All there are by name, the preferred first."""
     from engines.backends.inductor import Inductor
     from engines.backends.openvino import OpenVino
+    from engines.backends.tensorrt import TensorRT
 
-    found: list[Backend] = [OpenVino(), Inductor()]
+    found: list[Backend] = [TensorRT(), OpenVino(), Inductor()]
     return {backend.name: backend for backend in found}

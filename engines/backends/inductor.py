@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from engines.backends import Precision, Run
 from engines.cudagraph import capture
+from engines.half import halve
 from engines.xpose.deformable import DeformableAttention, sample_rows
 
 
@@ -30,7 +31,7 @@ class Inductor:
 
     def build(self, model: nn.Module, inputs: tuple[Tensor, ...], precision: Precision, path: Path) -> None:
         """See Backend."""
-        model = copy.deepcopy(model).eval()
+        model = (halve(model) if precision == "float16" else copy.deepcopy(model)).eval()
         options: dict[str, Any] = {"freezing": True}
         if inputs[0].device.type == "cpu":
             for module in model.modules():

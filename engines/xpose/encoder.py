@@ -72,7 +72,7 @@ class FusionAttention(nn.Module):
         query_weight = self.v_proj.weight.unflatten(0, (self.heads, -1))
         folded = (keys @ query_weight).flatten(1, 2)  # [B, heads * C, D]
         bias = (keys * self.v_proj.bias.view(self.heads, 1, -1)).sum(-1).flatten(1)
-        scores = torch.baddbmm(bias.unsqueeze(1), image, folded.transpose(1, 2))  # [B, S, heads * C]
+        scores = image @ folded.transpose(1, 2) + bias.unsqueeze(1)  # [B, S, heads * C]; TensorRT takes no baddbmm
         return self._to_image(scores, text), self._to_text(scores, image, padding)
 
     def _to_image(self, scores: Tensor, text: Tensor) -> Tensor:

@@ -155,11 +155,15 @@ class XPose(nn.Module):
     def _score_tokens(self, memory: Tensor, memory_text: Tensor, grid: Grid) -> _Tokens:
         """Score every image token as a proposal and take the best Q."""
         hidden = self.enc_output_norm(self.enc_output(memory.masked_fill(~grid.valid.unsqueeze(-1), 0.0)))
-        logits = hidden @ memory_text.transpose(1, 2)
+        logits = self._logits(hidden, memory_text)
         index = logits.amax(-1).topk(self.config.num_queries, sorted=True).indices
         offset = self.enc_out_bbox_embed(take(hidden, index))
         proposals = take(grid.proposals.expand(hidden.shape[0], -1, -1), index)
         return _Tokens(hidden, logits, index, torch.sigmoid(offset + proposals))
+
+    def _logits(self, hidden: Tensor, memory_text: Tensor) -> Tensor:
+        """How well tokens [B, T, D] fit the classes: [B, T, C]."""
+        return hidden @ memory_text.transpose(1, 2)
 
     def _box_layers(self, tokens: _Tokens, memory: Tensor, memory_text: Tensor, grid: Grid) -> _Boxes:
         content = self.tgt_embed.weight.expand(memory.shape[0], -1, -1)  # tied to the rank, not to the token
@@ -197,7 +201,7 @@ class XPose(nn.Module):
     ) -> Stages:
         """Make groups of the best boxes, refine boxes and keypoints together, and answer."""
         content = boxes.hidden[-1]
-        logits = content @ memory_text.transpose(1, 2)
+        logits = self._logits(content, memory_text)
         index = logits.amax(-1).topk(self.config.num_groups, sorted=True).indices
         classes = take(logits, index).argmax(-1)
         seeds, mask = group_keypoints(seeds, keypoint_mask, classes)
@@ -236,7 +240,7 @@ class XPose(nn.Module):
         box, points = hidden[:, :, 0], hidden[:, :, 1:]
         logit = inverse_sigmoid(references)
         return XPoseOutput(
-            box @ memory_text.transpose(1, 2),
+            self._logits(box, memory_text),
             torch.sigmoid(self.bbox_embed(box) + logit[:, :, 0]),
             torch.sigmoid(self.pose_embed(points) + logit[:, :, 1:, :2]),
         )

@@ -1,0 +1,95 @@
+"""Float16 where the time goes: what moves, what stays, and how far the numbers go."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from engines import load
+from engines.engine import fold_batch_norms
+from engines.half import halve, is_half
+from engines.xpose import XPose, XPoseConfig
+
+IMAGES = torch.randn(1, 3, 70, 100, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture(scope="module")
+def tiny() -> XPose:
+    torch.manual_seed(0)
+    return XPose(XPoseConfig.tiny()).eval().requires_grad_(False)
+
+
+def dtypes(model: nn.Module, names: list[str]) -> set[torch.dtype]:
+    modules = dict(model.named_modules())
+    return {parameter.dtype for name in names for parameter in modules[name].parameters()}
+
+
+def test_products_are_half_and_what_decides_is_not(tiny: XPose) -> None:
+    half = halve(tiny)
+    moved = [
+        "backbone.patch_embed.proj",
+        "backbone.layers.2.blocks.0.mlp.fc1",
+        "backbone.layers.2.blocks.0.attn",
+        "input_proj.0.0",
+        "encoder.layers.0.linear1",
+        "encoder.layers.0.self_attn.value_proj",
+        "decoder.layers.1.self_attn",
+    ]
+    kept = [
+        "backbone.norm1",
+        "input_proj.0.1",
+        "encoder.fusion_layers",
+        "encoder.layers.0.self_attn.sampling_offsets",
+        "encoder.layers.0.self_attn.attention_weights",
+        "enc_output",
+        "decoder.ref_point_head",
+        "bbox_embed",
+        "pose_embed",
+        "projection",
+    ]
+    assert dtypes(half, moved) == {torch.float16}
+    assert dtypes(half, kept) == {torch.float32}
+    assert dtypes(tiny, moved) == {torch.float32}, "the model given stays as it is"
+
+
+def test_most_weights_of_the_published_model_are_half() -> None:
+    with torch.device("meta"):
+        model = XPose(XPoseConfig.swin_t())
+    half = {id(p) for name, m in model.named_modules() if is_half(name, m) for p in m.parameters()}
+    counts = {id(p): p.numel() for p in model.parameters()}
+    assert sum(counts[i] for i in half) > 0.7 * sum(counts.values())
+
+
+@torch.no_grad()
+def test_positions_of_samples_are_float32(tiny: XPose) -> None:
+    half, seen = halve(tiny), []
+    attention = half.encoder.layers[0].self_attn
+
+    def look(value: Tensor, sizes: object, locations: Tensor, weights: Tensor) -> Tensor:
+        seen.extend((value.dtype, locations.dtype, weights.dtype))
+        return weights.new_zeros(*weights.shape[:2], value.shape[2] * value.shape[3])
+
+    attention.sample = look
+    half(IMAGES, torch.randn(1, 512), torch.randn(3, 512))
+    assert seen == [torch.float16, torch.float32, torch.float32]
+
+
+@torch.no_grad()
+def test_features_stay_within_half_precision(tiny: XPose) -> None:
+    prompts = torch.randn(2, 512), torch.randn(3, 512)
+    expected, found = tiny.stages(IMAGES, *prompts), halve(tiny).stages(IMAGES, *prompts)
+    for name in ("memory", "memory_text", "token_logits"):
+        a, b = getattr(expected, name), getattr(found, name)
+        assert b.dtype == torch.float32
+        assert (a - b).abs().max() < 5e-3 * a.abs().max(), name
+
+
+@torch.no_grad()
+def test_nano_keeps_its_pixels() -> None:
+    model = fold_batch_norms(load("configs/models/xpose-nano.safetensors").model.eval())
+    images = torch.randn(1, 3, 144, 192, generator=torch.Generator().manual_seed(0))
+    prompts = torch.randn(1, 128), torch.randn(17, 128)
+    expected, found = model(images, *prompts), halve(model)(images, *prompts)
+    assert found.keypoints.dtype == found.boxes.dtype == found.logits.dtype == torch.float32
+    assert (found.keypoints - expected.keypoints).abs().max() * 192 < 0.5
