@@ -103,7 +103,7 @@ def test_a_checkpoint_in_the_published_layout_streams_with_a_saved_prompt_bank(t
         cv2.imwrite(str(pictures / f"{number}.png"), np.full((96, 128, 3), 60 * number, np.uint8))
     call(
         *("run", "--source", pictures, "--weights", weights, "--prompt", tmp_path / "person.safetensors"),
-        *("--record", tmp_path / "t.parquet", "--overlay", tmp_path / "o.mp4"),
+        *("--engine", "eager", "--record", tmp_path / "t.parquet", "--overlay", tmp_path / "o.mp4"),
     )
     assert set(pq.read_table(tmp_path / "t.parquet")["frame"].to_pylist()) == {0, 1}
     assert frames_in(tmp_path / "o.mp4") == 2

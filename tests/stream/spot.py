@@ -86,6 +86,10 @@ class SpotEngine:
         """See Engine."""
         return PinnedPrompts(instances, keypoints, None)
 
+    def prepare(self, images: Tensor, prompts: PinnedPrompts) -> str:
+        """See Engine."""
+        return "spot"
+
     def __call__(self, images: Tensor, prompts: PinnedPrompts) -> XPoseOutput:
         """See Engine."""
         time.sleep(self.pause)
