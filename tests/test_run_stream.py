@@ -209,7 +209,7 @@ def test_a_subscriber_in_another_process_receives_every_published_message(tmp_pa
     endpoint = f"ipc://{tmp_path}/tracks.sock"
     subscriber = start("listen", endpoint, "--json", "--quiet", "5")
     published: list[TracksMessage] = []
-    session = Session(Site.of(str(short_clip), publish=endpoint), wait_for_subscriber=60)
+    session = Session(Site.of(str(short_clip), publish=endpoint, backend="eager"), wait_for_subscriber=60)
     session.run(lambda frame, message: published.append(message))
     out, _ = subscriber.communicate(timeout=60)
     received = [msgspec.json.decode(line, type=TracksMessage) for line in out.splitlines()]
