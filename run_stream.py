@@ -65,6 +65,42 @@ def run(
 
 
 @app.command()
+def doctor(
+    source: Annotated[str | None, typer.Argument(help="What `run --source` would be given.")] = None,
+    site: Annotated[Path | None, typer.Option(help="Look at every camera of a site file instead.")] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Checkpoint: published .pth or our .safetensors.", show_default="xpose-nano")
+    ] = None,
+    prompt: Annotated[str, typer.Option(help="Categories in words or a prompt bank file.")] = "person",
+    clip: Annotated[Path | None, typer.Option(help="Folder of CLIP ViT-B/32, for the published weights.")] = None,
+    seconds: Annotated[float, typer.Option(help="How long to look at each camera.")] = 6.0,
+) -> None:
+    """Say what a camera and this machine are, what will be slow, and what to change. Status 1: it cannot run."""
+    from rich.console import Console
+
+    from stream.doctor import check_machine, check_source
+    from stream.site import NANO, Site
+    from stream.sources import Options
+
+    if site is not None:
+        wanted = Site.load(site)
+        cameras = [(camera.source, camera.options) for camera in wanted.cameras]
+        weights, prompt, clip = wanted.engine.weights, wanted.prompt, wanted.engine.clip
+    else:
+        cameras = [] if source is None else [(source, Options())]
+    checkups, streams = [], []
+    for spec, options in cameras:
+        checkup, stream = check_source(spec, options, seconds)
+        checkups.append(checkup)
+        streams += [stream] if stream else []
+        Console().print(checkup.table())
+    checkups.append(check_machine(weights or NANO, prompt, clip, streams))
+    Console().print(checkups[-1].table())
+    if any(checkup.failed for checkup in checkups):
+        raise typer.Exit(1)
+
+
+@app.command()
 def listen(
     endpoint: Annotated[str, typer.Argument(help="Where a stream publishes, such as tcp://127.0.0.1:5555.")],
     json: Annotated[bool, typer.Option("--json", help="One JSON object per message, for programs.")] = False,

@@ -19,8 +19,12 @@ BINDINGS = "import gi; gi.require_version('GstRtspServer', '1.0'); from gi.repos
 class RtspServer:
     """One clip served at `url` by a process of its own, to every client from its first frame and in real time."""
 
-    def __init__(self, clip: Path, user: str | None = None, password: str | None = None, port: int = 0) -> None:
+    def __init__(
+        self, clip: Path, user: str | None = None, password: str | None = None, port: int = 0, shared: bool = False
+    ) -> None:
         command = [PYTHON, str(SERVER), str(clip), "--port", str(port)]
+        if shared:
+            command.append("--shared")
         if user and password:
             command += ["--user", user, "--password", password]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)

@@ -39,8 +39,8 @@ class Reader:
     `deliver` gets every decoded frame in order and may wait, which holds up a file and must not hold up a camera.
     `over` is called once when no more frames will come. realtime: play a file as a camera would send it, no frame
     before its time, from the call of `play` on. A live source that is lost or not there is tried again until `close`:
-    at once, then after pauses that grow, with jitter, so that cameras that fell together do not rise together. A file's
-    failure is final.
+    at once, then after pauses that grow, with jitter, so that cameras that fell together do not rise together. A
+    file's failure is final.
 
     The thread is a daemon because nothing stops FFmpeg while it waits for a network: so close() and Ctrl-C need not
     wait; it ends when FFmpeg's own time-out (2 s) lets it go.

@@ -71,6 +71,9 @@ class Video:
         if not videos or self._container.format.name == "tty":  # FFmpeg takes any .txt for a film of a terminal
             self._container.close()
             raise self._error(f"{name} contains no video")
+        if videos[0].codec_context is None:
+            self._container.close()
+            raise self._error(f"{name} contains a video of a kind that cannot be decoded")
         self._stream = videos[0]
         self.live = self._container.duration is None if live is None else live
         decoder = self._stream.codec_context

@@ -2,7 +2,7 @@
 
 Run by the system's Python, which has GStreamer's bindings (Debian: gir1.2-gst-rtsp-server-1.0, python3-gst-1.0):
 
-    /usr/bin/python3 rtsp_server.py clip.mp4 [--port 0] [--user NAME --password WORD]
+    /usr/bin/python3 rtsp_server.py clip.mp4 [--port 0] [--shared] [--user NAME --password WORD]
 
 Prints the port on one line when it answers; the stream is at /clip. Kill it for a loss, SIGSTOP it for a stall.
 """
@@ -24,6 +24,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("clip")
     parser.add_argument("--port", default="0")
+    parser.add_argument("--shared", action="store_true", help="all clients see the same, as of a camera")
     parser.add_argument("--user")
     parser.add_argument("--password")
     arguments = parser.parse_args()
@@ -33,7 +34,7 @@ def main() -> None:
     factory.set_launch(
         f'( filesrc location="{arguments.clip}" ! qtdemux ! h264parse config-interval=-1 ! rtph264pay name=pay0 pt=96 )'
     )
-    factory.set_shared(False)  # every client gets a pipeline of its own, from the clip's first frame
+    factory.set_shared(arguments.shared)  # else every client gets a pipeline of its own, from the clip's first frame
     server = GstRtspServer.RTSPServer(address="127.0.0.1", service=arguments.port)
     if arguments.user:
         require_password(server, factory, arguments.user, arguments.password)

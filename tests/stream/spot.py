@@ -92,19 +92,20 @@ class SpotEngine:
 
     def __call__(self, images: Tensor, prompts: PinnedPrompts) -> XPoseOutput:
         """See Engine."""
-        time.sleep(self.pause)
+        if self.pause:
+            time.sleep(self.pause)
         count, classes, points = len(images), *prompts.keypoints.shape[:2]
         self.batches.append(count)
         boxes = torch.zeros(count, 1, 4)
         logits = torch.full((count, 1, classes), -9.0)
-        for row, image in enumerate(images):
+        height, width = images.shape[2:]
+        for row, image in enumerate(images.numpy()):
             bright = image[1] > 0.6
-            columns, rows = bright.any(0).nonzero()[:, 0], bright.any(1).nonzero()[:, 0]
+            columns, rows = np.flatnonzero(bright.any(0)), np.flatnonzero(bright.any(1))
             if len(rows):
-                low = torch.stack((columns[0], rows[0])).float()
-                high = torch.stack((columns[-1], rows[-1])).float() + 1
-                size = torch.tensor((image.shape[2], image.shape[1])).float()
-                boxes[row, 0] = torch.cat(((low + high) / 2 / size, (high - low) / size))
+                x0, y0, x1, y1 = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
+                centre = ((x0 + x1) / 2 / width, (y0 + y1) / 2 / height)
+                boxes[row, 0] = torch.tensor((*centre, (x1 - x0) / width, (y1 - y0) / height))
                 logits[row, 0, 0] = 4.0
         return XPoseOutput(logits, boxes, boxes[:, :, None, :2].expand(count, 1, points, 2))
 

@@ -1,0 +1,89 @@
+"""Four cameras for ten minutes, one of which is killed and restarted each minute: does memory or latency creep?
+
+python benchmarks/soak.py [seconds]
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from tests.conftest import RtspServer
+from tests.stream.rig import Rig
+from tests.stream.spot import repeat, write_spot_clip
+
+WARM_UP = 60.0  # s
+
+
+def slope(at: np.ndarray, values: np.ndarray, blocks: int = 10) -> tuple[float, float]:
+    """Least squares slope per minute over means of blocks, and its standard error."""
+    parts = [part for part in np.array_split(np.arange(len(at)), blocks) if len(part)]
+    x = np.array([at[part].mean() for part in parts]) / 60
+    y = np.array([values[part].mean() for part in parts])
+    (rise, _), covariance = np.polyfit(x, y, 1, cov=True)
+    return float(rise), float(np.sqrt(covariance[0, 0]))
+
+
+def main(seconds: float) -> None:
+    """Print slopes with their standard errors, and the ledgers."""
+    process = psutil.Process()
+    samples: list[tuple[float, int, int, int]] = []
+    latencies = np.full((1_000_000, 2), np.nan)  # s, ms; all of it now, so that it does not grow
+    noted = 0
+    with tempfile.TemporaryDirectory() as folder:
+        short = write_spot_clip(Path(folder) / "one.mp4", 12)
+        clip = repeat(short, Path(folder) / "clip.mp4", round((seconds + 60) / 12))
+        with RtspServer(clip) as server:
+            unsteady = RtspServer(clip)
+            urls = {"a": server.url, "b": server.url, "c": server.url, "unsteady": unsteady.url}
+
+            def note(frame: object, message: object) -> None:
+                nonlocal noted
+                latencies[noted] = time.monotonic(), message.latency_ms  # type: ignore[attr-defined]
+                noted += 1
+
+            with Rig(urls, watcher=note) as rig:
+                begun = time.monotonic()
+                for second in track(range(round(seconds)), "soaking"):
+                    time.sleep(max(0, begun + second + 1 - time.monotonic()))
+                    for seen in rig.seen.values():  # the rig keeps messages; the pipeline does not
+                        seen.clear()
+                    if second % 60 == 30:
+                        unsteady.kill()
+                        unsteady = RtspServer(clip, port=unsteady.port)
+                    gc.collect()
+                    usage = (process.memory_info().rss, process.num_fds(), threading.active_count())
+                    samples.append((time.monotonic() - begun, *usage))
+                reconnects = rig.camera("unsteady").reader.reconnects
+            unsteady.kill()
+    kept = np.array([sample for sample in samples if sample[0] > min(WARM_UP, seconds / 4)])
+    delays = latencies[:noted] - (begun, 0)
+    delays = delays[delays[:, 0] > min(WARM_UP, seconds / 4)]
+    table = Table("", "slope per minute", "first and last", title=f"{seconds:g} s, 4 cameras, {reconnects} reconnects")
+    rise, error = slope(kept[:, 0], kept[:, 1] / 2**20)
+    table.add_row("RSS", f"{rise:+.3f} ± {error:.3f} MB", f"{kept[0, 1] / 2**20:.1f}, {kept[-1, 1] / 2**20:.1f} MB")
+    rise, error = slope(delays[:, 0], delays[:, 1])
+    p99 = [np.percentile(part, 99) for part in np.array_split(delays[:, 1], 9)]
+    table.add_row("latency, mean", f"{rise:+.3f} ± {error:.3f} ms", f"p99 {p99[0]:.1f}, {p99[-1]:.1f} ms")
+    table.add_row("descriptors", "", f"{kept[0, 2]:.0f}, {kept[-1, 2]:.0f}")
+    table.add_row("threads", "", f"{kept[0, 3]:.0f}, {kept[-1, 3]:.0f}")
+    for name, ledger in rig.pipeline.ledgers.items():
+        counts = f"{ledger.received} = {ledger.published} + {ledger.dropped.total()} {dict(ledger.dropped)}"
+        table.add_row(f"ledger of {name}", "exact" if ledger.balanced else "WRONG", counts)
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main(float(sys.argv[1]) if len(sys.argv) > 1 else 600)
