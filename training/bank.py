@@ -25,6 +25,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 
+from training.world.category import CATEGORIES
 from training.world.draw import SPLITS, Draw
 from training.world.lens import expose
 from training.world.moment import compose
@@ -42,23 +43,27 @@ QUALITY = 90
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """N pictures and the P persons in them; pixels with (0, 0) at the top-left corner of the picture.
+    """N pictures and the P instances in them; pixels with (0, 0) at the top-left corner of the picture.
 
     jpeg uint8 [bytes]: the JPEG files one after another, 256 x 192; offsets int64 [N + 1]: where each begins.
-    image int32 [P]: picture of each person, ascending; box float32 [P, 4]: xyxy px, the whole body's extent (occluded
-    parts too) clipped to the picture; keypoints float32 [P, 17, 3]: COCO order, x, y px and v (2 visible, 1 occluded, 0
-    outside the picture, where x and y still are the projection); ignore bool [P]: fewer than 3 visible keypoints or a
-    box below 100 px²; person int32 [P]: identity in its picture; category int16 [P]: 0 is person.
+    categories str [C]: names of categories; those of `world.category`, whether or not they occur.
+    image int32 [P]: picture of each instance, ascending; category int16 [P]: index into `categories`; identity int32
+    [P]: which instance of its picture it is, unique there over all categories; box float32 [P, 4]: xyxy px, the whole
+    body's extent (occluded parts too) clipped to the picture; keypoints float32 [P, K, 3]: x, y px and v (2 visible, 1
+    occluded, 0 outside the picture, where x and y still are the projection), in the order of the category's skeleton
+    file; K is the largest number of all categories, and the rows beyond the category's own are NaN, NaN, 0;
+    ignore bool [P]: too little shows to be asked for: fewer than 3 visible keypoints or a box below 100 px².
     """
 
     jpeg: np.ndarray
     offsets: np.ndarray
+    categories: np.ndarray
     image: np.ndarray
+    category: np.ndarray
+    identity: np.ndarray
     box: np.ndarray
     keypoints: np.ndarray
     ignore: np.ndarray
-    person: np.ndarray
-    category: np.ndarray
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -71,10 +76,14 @@ class Shard:
             raise ValueError(f"picture {index} of the shard is no JPEG; render the shard again")
         return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
 
-    def people(self, index: int) -> slice:
-        """The rows of a picture's persons in the per-person arrays."""
+    def instances(self, index: int) -> slice:
+        """The rows of a picture's instances in the arrays [P, …]."""
         first, last = np.searchsorted(self.image, [index, index + 1])
         return slice(int(first), int(last))
+
+    def present(self, index: int) -> list[str]:
+        """The names of the categories of which a picture shows anything; of all others it shows nothing."""
+        return sorted(set(self.categories[self.category[self.instances(index)]].tolist()))
 
 
 def shards(folder: Path) -> list[Path]:
@@ -131,12 +140,13 @@ def render_shard(draw: Draw, images: int) -> Shard:
     return Shard(
         jpeg=np.concatenate(jpegs),
         offsets=np.concatenate([[0], np.cumsum([len(coded) for coded in jpegs])]).astype(np.int64),
+        categories=np.array(CATEGORIES),
         image=np.repeat(np.arange(images), counts).astype(np.int32),
+        category=np.zeros(sum(counts), np.int16),
+        identity=np.concatenate([one.person for one in truths]),
         box=np.concatenate([one.box for one in truths]),
         keypoints=np.concatenate([one.keypoints for one in truths]),
         ignore=np.concatenate([one.ignore for one in truths]),
-        person=np.concatenate([one.person for one in truths]),
-        category=np.zeros(sum(counts), np.int16),
     )
 
 

@@ -71,13 +71,13 @@ class Bank:
         number = bisect_right(self._ends, index)
         shard = list(self._shards.values())[number]
         picture = index - (self._ends[number] - len(shard))
-        people = shard.people(picture)
+        rows = shard.instances(picture)
         return Picture(
             shard.picture(picture),
-            shard.box[people],
-            shard.keypoints[people],
-            shard.category[people].astype(np.int64),
-            shard.ignore[people],
+            shard.box[rows],
+            shard.keypoints[rows],
+            shard.category[rows].astype(np.int64),
+            shard.ignore[rows],
         )
 
 

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 
-from training.bank import WIDTH, read_shard, render_shard, write_shard
+from training.bank import WIDTH, Shard, read_shard, render_shard, write_shard
 from training.world.draw import BANDS, Draw
 from training.world.figure import KEYPOINTS, PART, Build, Figure, Outfit, Paint
 from training.world.moment import compose
@@ -190,11 +191,11 @@ def test_a_shard_is_determined_by_its_seed_and_survives_its_file(tmp_path) -> No
     write_shard(path, shard)
     read = read_shard(path)
     assert len(read) == 2
-    for name in ("jpeg", "offsets", "image", "box", "keypoints", "ignore", "person", "category"):
+    for name in [field.name for field in fields(Shard)]:
         np.testing.assert_array_equal(getattr(read, name), getattr(shard, name))
         np.testing.assert_array_equal(getattr(again, name), getattr(shard, name))
     assert read.picture(1).shape == (192, WIDTH, 3)
-    assert sum(read.people(i).stop - read.people(i).start for i in range(2)) == len(read.box)
+    assert sum(read.instances(i).stop - read.instances(i).start for i in range(2)) == len(read.box)
     assert not np.array_equal(other.keypoints, shard.keypoints)
 
 
