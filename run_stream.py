@@ -14,6 +14,10 @@ app = typer.Typer(
 )
 
 
+prompts_app = typer.Typer(help="Make and look at prompt banks.", no_args_is_help=True)
+app.add_typer(prompts_app, name="prompts")
+
+
 @app.command()
 def run(
     source: Annotated[str, typer.Option(help="rtsp://… or http://… URL, /dev/video0, video file or image folder.")],
@@ -68,6 +72,39 @@ def demo(out: Annotated[Path, typer.Option(help="Folder to write into.")] = Path
     from stream.demo import demo
 
     demo(out)
+
+
+@prompts_app.command()
+def build(
+    out: Annotated[Path, typer.Argument(help="Prompt bank to write (.safetensors).")],
+    prompt: Annotated[list[str], typer.Argument(help="Categories, or prompt files (.yaml) with words or examples.")],
+    weights: Annotated[
+        Path | None, typer.Option(help="The weights that will use the bank.", show_default="xpose-nano")
+    ] = None,
+    clip: Annotated[Path | None, typer.Option(help="Folder of CLIP ViT-B/32, for the published weights.")] = None,
+) -> None:
+    """Embed prompts once, so that a stream needs no text encoder: run it with `--prompt OUT`."""
+    from engines import load, prompts_for
+    from stream.session import NANO
+
+    if out.suffix != ".safetensors":
+        raise typer.BadParameter(f"{out} must end in .safetensors")
+    bank = prompts_for(load(weights or NANO), ",".join(prompt), clip)
+    bank.save(out)
+    print(f"{out}: {bank.name}")
+
+
+@prompts_app.command()
+def show(bank: Annotated[Path, typer.Argument(help="A prompt bank or a prompt file (.yaml).")]) -> None:
+    """Print what a prompt holds: categories, keypoints, edges, sigmas, and what made it."""
+    from engines.prompt import Prompt
+    from engines.prompt_table import print_bank, print_prompt
+    from engines.prompts import PromptBank
+
+    if bank.suffix in (".yaml", ".yml"):
+        print_prompt(Prompt.load(bank))
+    else:
+        print_bank(PromptBank.load(bank))
 
 
 def main() -> None:

@@ -48,7 +48,7 @@ class EagerEngine:
         self.device = device
         self.config = model.config
         folded: nn.Module = fold_batch_norms(model.eval()).to(device)
-        self._recorded: dict[Hashable, Callable[..., tuple[Tensor, Tensor, Tensor]]] = {}
+        self._recorded: dict[Hashable, Callable[..., tuple[Tensor, ...]]] = {}
         self._model = folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
 
     def pin(self, instances: Tensor, keypoints: Tensor, keypoint_mask: Tensor) -> PinnedPrompts:
@@ -67,7 +67,7 @@ class EagerEngine:
         given = [tensor for tensor in prompts if tensor is not None]
         return XPoseOutput(*self._recorded[key](images, *given))
 
-    def _record(self, images: Tensor, prompts: PinnedPrompts) -> Callable[..., tuple[Tensor, Tensor, Tensor]]:
+    def _record(self, images: Tensor, prompts: PinnedPrompts) -> Callable[..., tuple[Tensor, ...]]:
         """The model as recorded operations: they run without Python's lock, so decoding and drawing go on meanwhile."""
         given = tuple(tensor for tensor in prompts if tensor is not None)
         with warnings.catch_warnings(), torch.no_grad():
@@ -82,9 +82,9 @@ class _Plain(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, images: Tensor, *prompts: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """As `XPose.forward`."""
-        return tuple(self.model(images, *prompts))
+    def forward(self, images: Tensor, *prompts: Tensor) -> tuple[Tensor, ...]:
+        """As `XPose.forward`, without what the model does not give."""
+        return tuple(part for part in self.model(images, *prompts) if part is not None)
 
 
 def fold_batch_norms(model: XPose) -> XPose:
