@@ -74,6 +74,45 @@ def demo(out: Annotated[Path, typer.Option(help="Folder to write into.")] = Path
     demo(out)
 
 
+@app.command()
+def train(
+    data: Annotated[list[str], typer.Option(help="Folder of a bank, or FILE.json[=FOLDER] in COCO's format; repeat.")],
+    out: Annotated[Path, typer.Option(help="Folder of the results.")],
+    test: Annotated[list[str] | None, typer.Option(help="Held-out data, for validation; repeat to mix.")] = None,
+    images: Annotated[int, typer.Option(help="Images to train on, all processes together.", min=1)] = 200_000,
+    batch: Annotated[int, typer.Option(help="Images per step and process.", min=1)] = 8,
+    seed: Annotated[int, typer.Option(help="Random seed.", min=0)] = 1,
+    rate: Annotated[float, typer.Option(help="Highest learning rate.", min=0.0)] = 1.2e-3,
+    without: Annotated[list[str] | None, typer.Option(help="Category to leave out; repeat.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="Fine-tune these, published or ours.")] = None,
+    clip: Annotated[Path | None, typer.Option(help="Folder of CLIP ViT-B/32, for the published weights.")] = None,
+    problems: Annotated[str, typer.Option(help="Malformed annotations: skip or refuse.")] = "skip",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from last.pt, if it is there.")] = False,
+    export: Annotated[Path | None, typer.Option(help="Only write the averaged model of last.pt to this file.")] = None,
+) -> None:
+    """Train on banks and annotated pictures; on N processes with `torchrun --nproc-per-node N run_stream.py …`."""
+    import training.train as training
+    from training.trainer import Recipe
+
+    if problems not in ("skip", "refuse"):
+        raise typer.BadParameter(f"--problems is {problems!r}; it must be skip or refuse")
+    order = training.Order(
+        data,
+        out,
+        Recipe(images, batch, seed, rate),
+        tuple(test or ()),
+        tuple(without or ()),
+        weights,
+        clip,
+        "refuse" if problems == "refuse" else "skip",
+        resume,
+    )
+    if export is not None:
+        training.export(order, export)
+    else:
+        training.train(order)
+
+
 @prompts_app.command()
 def build(
     out: Annotated[Path, typer.Argument(help="Prompt bank to write (.safetensors).")],
@@ -114,8 +153,9 @@ def main() -> None:
         app()
     except Exception as error:
         from stream.session import USER_ERRORS
+        from training.dataset import DataError
 
-        if not isinstance(error, USER_ERRORS):
+        if not isinstance(error, (*USER_ERRORS, DataError)):
             raise
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
