@@ -95,7 +95,7 @@ def _bodies(scene: Scene, draw: Draw, frustum: Frustum, first: Sequence[Category
             continue
         boxes.append(box)
         scene.add(placed)
-        if category.aloft and placed.lowest < 1e-6 and draw.chance(0.5):
+        if category.aloft > 0.3 and placed.lowest < 1e-6 and draw.chance(0.5):
             _pedestal(scene, draw, len(scene.placed) - 1)
 
 
@@ -192,4 +192,4 @@ def _surroundings(scene: Scene, draw: Draw, frustum: Frustum) -> None:
 
     tint = 1 + draw.rng.uniform(-0.15, 0.15, (2, 3))
     power = np.array([[draw.uniform(0.25, 0.8)], [draw.uniform(0.0, 0.35)]])
-    scene.light(ray(), ray(), tint * power, draw.uniform(0.15, 0.55))
+    scene.light(ray(), ray(), tint * power, draw.uniform(0.22, 0.6))
