@@ -142,9 +142,7 @@ def random_window(
         aspect *= np.exp(rng.uniform(-DISTORTION, DISTORTION))
     across = min(width, height * aspect) * zoom
     wide, tall = round(across), round(across / aspect)
-    x0, y0 = (
-        int(rng.integers(min(0, room), max(0, room), endpoint=True)) for room in (width - wide, height - tall)
-    )
+    x0, y0 = (int(rng.integers(min(0, room), max(0, room), endpoint=True)) for room in (width - wide, height - tall))
     return x0, y0, x0 + wide, y0 + tall
 
 
