@@ -12,6 +12,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import time
+from collections.abc import Sequence
 from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from dataclasses import dataclass, fields
 from functools import partial
@@ -25,7 +26,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 
-from training.world.category import CATEGORIES
+from training.world.category import CATEGORIES, LONGEST, TRAINED, UNSEEN, Category
 from training.world.draw import SPLITS, Draw
 from training.world.lens import expose
 from training.world.moment import compose
@@ -39,6 +40,7 @@ PER_SHARD = 1000
 OVERSAMPLE = 1.5
 REPAINT = 16
 QUALITY = 90
+BANKS = (*SPLITS, "unseen")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +118,12 @@ def _count(value: Synchronized[int]) -> None:
     _drawn = value
 
 
-def render_shard(draw: Draw, images: int) -> Shard:
-    """Renders a shard of so many pictures from a random stream."""
+def render_shard(draw: Draw, images: int, first: Sequence[Category] = TRAINED) -> Shard:
+    """Renders a shard of so many pictures from a random stream, each with at least one body of the `first` categories.
+
+    The others are of those or of the trained categories.
+    """
+    others = first if first is TRAINED else (*first, *TRAINED)
     scene = Scene(slices=9)
     scene.model.vis.quality.shadowsize = 512
     jpegs: list[np.ndarray] = []
@@ -127,7 +133,7 @@ def render_shard(draw: Draw, images: int) -> Shard:
             if index % REPAINT == 0:
                 scene.paint(draw)
                 renderer.upload()
-            compose(scene, draw, WIDTH / HEIGHT)
+            compose(scene, draw, WIDTH / HEIGHT, first, others)
             shot = renderer.shoot(shadows=draw.chance(0.3))
             truths.append(truth(scene, shot.depth, OVERSAMPLE))
             small = cv2.resize(shot.rgb, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
@@ -136,35 +142,46 @@ def render_shard(draw: Draw, images: int) -> Shard:
             if _drawn is not None:
                 with _drawn.get_lock():
                     _drawn.value += 1
-    counts = [len(one.person) for one in truths]
+    counts = [len(one.identity) for one in truths]
+    names = [name for one in truths for name in one.category]
     return Shard(
         jpeg=np.concatenate(jpegs),
         offsets=np.concatenate([[0], np.cumsum([len(coded) for coded in jpegs])]).astype(np.int64),
         categories=np.array(CATEGORIES),
         image=np.repeat(np.arange(images), counts).astype(np.int32),
-        category=np.zeros(sum(counts), np.int16),
-        identity=np.concatenate([one.person for one in truths]),
+        category=np.array([CATEGORIES.index(name) for name in names], np.int16),
+        identity=np.concatenate([one.identity for one in truths]),
         box=np.concatenate([one.box for one in truths]),
-        keypoints=np.concatenate([one.keypoints for one in truths]),
+        keypoints=_padded([points for one in truths for points in one.keypoints]),
         ignore=np.concatenate([one.ignore for one in truths]),
     )
 
 
+def _padded(keypoints: list[np.ndarray]) -> np.ndarray:
+    """Keypoints float32 [P, LONGEST, 3] of P arrays [K, 3]."""
+    rows = np.full((len(keypoints), LONGEST, 3), (np.nan, np.nan, 0.0), np.float32)
+    for row, points in zip(rows, keypoints, strict=True):
+        row[: len(points)] = points
+    return rows
+
+
 def _make(split: str, seed: int, number: int, images: int, path: Path) -> None:
-    draw = Draw("test" if split == "test" else "train", seed, number)
-    write_shard(path, render_shard(draw, images))
+    draw = Draw("train" if split == "train" else "test", seed, number)
+    write_shard(path, render_shard(draw, images, UNSEEN if split == "unseen" else TRAINED))
 
 
 def main(
     out: Annotated[Path, typer.Option(help="Folder of the bank.")],
     images: Annotated[int, typer.Option(help="How many pictures.", min=1)] = 60_000,
     seed: Annotated[int, typer.Option(help="Random seed.", min=0)] = 1,
-    split: Annotated[str, typer.Option(help="train, or test for what is held out.")] = "train",
+    split: Annotated[
+        str, typer.Option(help="train; test for what is held out; unseen for categories never trained.")
+    ] = "train",
     workers: Annotated[int, typer.Option(help="Processes.", min=1)] = 2,
 ) -> None:
     """Renders a bank of pictures ahead of training; what exists is kept."""
-    if split not in SPLITS:
-        raise typer.BadParameter(f"split is {split!r}; it must be train or test")
+    if split not in BANKS:
+        raise typer.BadParameter(f"split is {split!r}; it must be one of {', '.join(BANKS)}")
     out.mkdir(parents=True, exist_ok=True)
     context = multiprocessing.get_context("spawn")
     drawn: Synchronized[int] = context.Value("q", 0)

@@ -7,10 +7,12 @@ from pathlib import Path
 from engines.checkpoint import load
 from training.curve import read
 
+ROOT = Path(__file__).parents[2]
+
 
 def command(bank: Path, out: Path, *more: str) -> list[str]:
-    options = ["--bank", str(bank), "--test", str(bank), "--out", str(out), "--batch", "2", *more]
-    return [sys.executable, "-m", "training.train", *options]
+    options = ["--data", str(bank), "--test", str(bank), "--out", str(out), "--batch", "2", *more]
+    return [sys.executable, str(ROOT / "run_stream.py"), "train", *options]
 
 
 def test_a_training_is_stopped_resumed_and_ends_with_a_checkpoint(stick_bank, tmp_path):
@@ -37,7 +39,7 @@ def test_a_training_is_stopped_resumed_and_ends_with_a_checkpoint(stick_bank, tm
     rows = read(out / "curve.csv")
     assert [row["images"] for row in rows][-2:] == [seen, goal]
     assert 0 <= rows[-1]["PCK@0.1"] <= 1
-    checkpoint = load(out / "xpose-nano.safetensors")
+    checkpoint = load(out / "xpose.safetensors")
     assert checkpoint.provenance["images"] == goal
     assert checkpoint.text_encoder is not None
     assert checkpoint.text_encoder(["person", "left knee"]).shape == (2, checkpoint.model.config.prompt_dim)

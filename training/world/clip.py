@@ -20,10 +20,10 @@ import typer
 from rich.progress import track
 
 from training.world.draw import Draw
-from training.world.figure import KEYPOINTS, PART, Figure
-from training.world.pose import Gait, walk, within_limits
+from training.world.figure import KEYPOINTS, PART, PARTS, Figure
+from training.world.pose import Gait, rotations, walk, within_limits
 from training.world.render import Renderer
-from training.world.scene import PATTERNS, Camera, Scene
+from training.world.scene import Camera, Scene
 from training.world.texture import texture
 from training.world.truth import Truth, truth
 
@@ -32,6 +32,7 @@ FOV = np.radians(36)
 DISTANCE = 4.5
 LANES = (0.5, 0.0, -0.5)  # m, towards the camera
 PERIOD = 9.0  # s, of a walk to and fro
+STILL = np.zeros((len(PARTS), 3))
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,7 @@ def _walkers(draw: Draw) -> list[Walker]:
     )
     walkers = []
     for route, gestures in zip(_routes(draw), plans, strict=True):
-        figure = Figure.random(draw, PATTERNS)
+        figure = Figure.random(draw)
         # nobody goes out in underwear
         figure = replace(figure, outfit=replace(figure.outfit, leggings=max(1, figure.outfit.leggings)))
         walkers.append(Walker(figure, Gait.random(draw), route, gestures))
@@ -162,8 +163,8 @@ def film(scene: Scene, seed: int, times: np.ndarray) -> Iterator[tuple[np.ndarra
     draw = Draw("test", seed)
     _room(scene, draw)
     walkers = _walkers(draw)
-    for number, walker in enumerate(walkers):
-        scene.dress(number, walker.figure)
+    for walker in walkers:
+        scene.add(walker.figure.body().put(rotations(STILL), np.zeros(2)))
     phases = draw.rng.random(len(walkers))
     with Renderer(scene, WIDTH, HEIGHT, smooth=True) as renderer:
         renderer.upload()
@@ -178,7 +179,8 @@ def film(scene: Scene, seed: int, times: np.ndarray) -> Iterator[tuple[np.ndarra
                 pose = walk(phases[number], gait, walker.figure.build)
                 for gesture in walker.gestures:
                     gesture.blend(pose, time)
-                scene.place(number, within_limits(pose), at, float(np.arctan2(way[1], way[0])))
+                heading = float(np.arctan2(way[1], way[0]))
+                scene.move(number, scene.placed[number].body.put(rotations(within_limits(pose)), at, heading))
             last = time
             scene.settle()
             shot = renderer.shoot(shadows=True)
@@ -193,7 +195,7 @@ def _rows(seen: Truth) -> list[dict[str, object]]:
             "keypoints": [[round(float(x), 1), round(float(y), 1), int(v)] for x, y, v in keypoints],
             "ignore": bool(ignore),
         }
-        for person, box, keypoints, ignore in zip(seen.person, seen.box, seen.keypoints, seen.ignore, strict=True)
+        for person, box, keypoints, ignore in zip(seen.identity, seen.box, seen.keypoints, seen.ignore, strict=True)
     ]
 
 
