@@ -113,6 +113,41 @@ def train(
         training.train(order)
 
 
+@app.command(name="eval")
+def evaluate(
+    data: Annotated[list[str], typer.Option(help="Folder of a bank, or FILE.json[=FOLDER] in COCO's format; repeat.")],
+    weights: Annotated[Path | None, typer.Option(help="Checkpoint.", show_default="xpose-nano")] = None,
+    out: Annotated[Path, typer.Option(help="Folder of eval.json, predictions.json and the plot.")] = Path("out/eval"),
+    kinds: Annotated[
+        str, typer.Option(help="Ways to prompt, of words, reworded, alone, example, both and nearest.")
+    ] = "words,reworded,alone,example,both,nearest",
+    support: Annotated[list[str] | None, typer.Option(help="Data that examples are taken from.")] = None,
+    without: Annotated[list[str] | None, typer.Option(help="Category to leave out; repeat.")] = None,
+    pictures: Annotated[int | None, typer.Option(help="Only the first so many pictures.", min=1)] = None,
+    shots: Annotated[int, typer.Option(help="Examples per category.", min=1)] = 1,
+    draws: Annotated[int, typer.Option(help="Choices of examples to take the mean of.", min=1)] = 3,
+    seed: Annotated[int, typer.Option(help="Random seed.", min=0)] = 0,
+    clip: Annotated[Path | None, typer.Option(help="Folder of CLIP ViT-B/32, for the published weights.")] = None,
+    calibrate: Annotated[Path | None, typer.Option(help="Write the weights with calibrated confidence here.")] = None,
+    mp100: Annotated[bool, typer.Option("--mp100", help="MP-100's few-shot protocol, each --data a split.")] = False,
+    episodes: Annotated[int, typer.Option(help="Of MP-100's protocol, per category.", min=1)] = 200,
+    queries: Annotated[int, typer.Option(help="Of MP-100's protocol, per episode.", min=1)] = 15,
+) -> None:
+    """Measure weights on held-out data: AP, PCK, confidence, false positives, per category and way to prompt."""
+    from stream.session import NANO
+    from training import exam
+
+    names = [name.strip() for name in kinds.split(",")]
+    order = exam.Order(
+        weights or NANO, data, out, names, tuple(support or ()), tuple(without or ()), pictures, shots, draws, seed,
+        clip, calibrate,
+    )  # fmt: skip
+    if mp100:
+        exam.evaluate_few_shot(order, episodes, queries)
+    else:
+        exam.evaluate(order)
+
+
 @prompts_app.command()
 def build(
     out: Annotated[Path, typer.Argument(help="Prompt bank to write (.safetensors).")],

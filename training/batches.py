@@ -83,9 +83,7 @@ def _batches(
             seen += batch * ranks
 
 
-def augment(
-    picture: Picture, size: tuple[int, int], mirrored: NDArray[np.int64], rng: np.random.Generator
-) -> Picture:
+def augment(picture: Picture, size: tuple[int, int], mirrored: NDArray[np.int64], rng: np.random.Generator) -> Picture:
     """A random view of a picture, of the given height and width; `mirrored` [C, K] as `mirror` takes it."""
     if rng.random() < 0.5:
         picture = mirror(picture, mirrored)
@@ -107,9 +105,7 @@ def random_window(
         aspect *= np.exp(rng.uniform(-DISTORTION, DISTORTION))
     across = min(width, height * aspect) * zoom
     wide, tall = round(across), round(across / aspect)
-    x0, y0 = (
-        int(rng.integers(min(0, room), max(0, room), endpoint=True)) for room in (width - wide, height - tall)
-    )
+    x0, y0 = (int(rng.integers(min(0, room), max(0, room), endpoint=True)) for room in (width - wide, height - tall))
     return x0, y0, x0 + wide, y0 + tall
 
 

@@ -16,7 +16,8 @@ from engines.checkpoint import Checkpoint
 from engines.detect import detect
 from engines.example import Example, normalised
 from engines.prompt import Prompt
-from engines.prompts import PromptBank, Skeleton, embed_prompts
+from engines.prompts import PromptBank, Skeleton, embed_prompts, instance_text
+from engines.text import words_of
 from stream.preprocess import target_size
 from trackers import Detections
 from training.confidence import Judged
@@ -66,8 +67,18 @@ class Quiz:
 
 
 @torch.inference_mode()
-def answers(checkpoint: Checkpoint, bank: PromptBank, quiz: Quiz, labels: Sequence[int]) -> list[list[list[Found]]]:
-    """Per picture and class of the quiz what is found when `bank`, which is of the classes `labels`, is the prompt."""
+def answers(
+    checkpoint: Checkpoint,
+    bank: PromptBank,
+    quiz: Quiz,
+    labels: Sequence[int],
+    skeletons: Sequence[Skeleton] | None = None,
+) -> list[list[list[Found]]]:
+    """Per picture and class what is found when `bank` is the prompt.
+
+    Its categories are `labels` of `skeletons`, which are by default those of the quiz.
+    """
+    skeletons = quiz.skeletons if skeletons is None else skeletons
     config, device = checkpoint.model.config, next(checkpoint.model.parameters()).device
     prompts = [tensor.to(device) for tensor in (bank.instances, bank.keypoints, bank.keypoint_mask)]
     mask = bank.keypoint_mask.numpy()
@@ -81,28 +92,52 @@ def answers(checkpoint: Checkpoint, bank: PromptBank, quiz: Quiz, labels: Sequen
             images = np.stack([_input(picture, size) for picture in pictures])
             output = checkpoint.model(torch.from_numpy(images).to(device), *prompts)
             for seen in detect(output, mask, width, height, threshold=LEAST):
-                found.append(_by_class(seen, labels, quiz.skeletons))
+                found.append(_by_class(seen, labels, skeletons))
     return found
 
 
-def words(checkpoint: Checkpoint, quiz: Quiz, clip: str | None = None) -> list[list[list[Found]]]:
-    """Answers to all categories, in words."""
-    return _ask(checkpoint, [Prompt(skeleton) for skeleton in quiz.skeletons], quiz, clip)
+def readable(checkpoint: Checkpoint, skeletons: Sequence[Skeleton]) -> list[int]:
+    """Which of the categories the weights can be asked for in words."""
+    encoder = checkpoint.text_encoder
+    if encoder is None:
+        return list(range(len(skeletons)))
+    known = set(encoder.categories)
+    every = {word for name in encoder.vocabulary for word in words_of(name)}
+    return [
+        label
+        for label, skeleton in enumerate(skeletons)
+        if instance_text(skeleton.category) in known
+        and all(word in every for keypoint in skeleton.keypoints for word in words_of(keypoint))
+    ]
 
 
-def rephrased(checkpoint: Checkpoint, quiz: Quiz, seed: int, clip: str | None = None) -> list[list[list[Found]]]:
-    """Answers to all categories in other words than those of their skeleton files."""
-    rng = np.random.default_rng(seed)
-    return _ask(checkpoint, [Prompt(_in_other_words(skeleton, rng)) for skeleton in quiz.skeletons], quiz, clip)
+def words(
+    checkpoint: Checkpoint, quiz: Quiz, seed: int | None = None, clip: str | None = None
+) -> list[list[list[Found]]]:
+    """Answers to all readable categories in words; with a seed in other words than those of their skeleton files."""
+    labels = readable(checkpoint, quiz.skeletons)
+    skeletons = [quiz.skeletons[label] for label in labels]
+    if seed is not None:
+        rng = np.random.default_rng(seed)
+        skeletons = [_in_other_words(skeleton, rng) for skeleton in skeletons]
+    bank = embed_prompts([Prompt(skeleton) for skeleton in skeletons], checkpoint, clip)
+    return answers(checkpoint, bank, quiz, labels)
 
 
 def alone(checkpoint: Checkpoint, quiz: Quiz, clip: str | None = None) -> list[list[list[Found]]]:
-    """Answers to all categories in words, one pass for each."""
-    passes = [
-        answers(checkpoint, embed_prompts([Prompt(skeleton)], checkpoint, clip), quiz, [label])
-        for label, skeleton in enumerate(quiz.skeletons)
-    ]
-    return [[passes[c][i][c] for c in range(len(passes))] for i in range(len(quiz.indices))]
+    """Answers to all readable categories in words, one pass for each."""
+    found: list[list[list[Found]]] = [[[] for _ in quiz.skeletons] for _ in quiz.indices]
+    for label in readable(checkpoint, quiz.skeletons):
+        bank = embed_prompts([Prompt(quiz.skeletons[label])], checkpoint, clip)
+        for frame, seen in zip(found, answers(checkpoint, bank, quiz, [label]), strict=True):
+            frame[label] = seen[label]
+    return found
+
+
+def instead(checkpoint: Checkpoint, quiz: Quiz, skeleton: Skeleton) -> list[list[Found]]:
+    """Per picture what is found of a category that the quiz does not have, in words."""
+    bank = embed_prompts([Prompt(skeleton)], checkpoint)
+    return [frame[0] for frame in answers(checkpoint, bank, quiz, [0], (skeleton,))]
 
 
 def shown(
@@ -191,10 +226,6 @@ def judge(quiz: Quiz, found: list[list[list[Found]]]) -> Judged | None:
                 columns = answer.keypoint_scores, truth[:, 2] == 2, error, answer.keypoint_sigmas
                 parts.append([column[told] for column in columns])
     return Judged(*(np.concatenate(column) for column in zip(*parts, strict=True))) if parts else None
-
-
-def _ask(checkpoint: Checkpoint, prompts: Sequence[Prompt], quiz: Quiz, clip: str | None) -> list[list[list[Found]]]:
-    return answers(checkpoint, embed_prompts(prompts, checkpoint, clip), quiz, range(len(prompts)))
 
 
 def _in_other_words(skeleton: Skeleton, rng: np.random.Generator) -> Skeleton:

@@ -19,7 +19,7 @@ def validate(checkpoint: Checkpoint, data: Mixture, pictures: int = 200, clip: s
     """
     count = min(pictures, max(1, len(data) * 3 // 4))
     quiz = Quiz.of(data, range(count))
-    found = words(checkpoint, quiz, clip)
+    found = words(checkpoint, quiz, clip=clip)
     metrics = score(quiz, found).get("mean", {})
     judged = judge(quiz, found)
     if judged is not None:
