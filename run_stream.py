@@ -88,6 +88,7 @@ def train(
     clip: Annotated[Path | None, typer.Option(help="Folder of CLIP ViT-B/32, for the published weights.")] = None,
     problems: Annotated[str, typer.Option(help="Malformed annotations: skip or refuse.")] = "skip",
     resume: Annotated[bool, typer.Option("--resume", help="Go on from last.pt, if it is there.")] = False,
+    save_every: Annotated[float, typer.Option(help="Seconds between two saved states.", min=0.0)] = 180.0,
     export: Annotated[Path | None, typer.Option(help="Only write the averaged model of last.pt to this file.")] = None,
 ) -> None:
     """Train on banks and annotated pictures; on N processes with `torchrun --nproc-per-node N run_stream.py …`."""
@@ -106,6 +107,7 @@ def train(
         clip,
         "refuse" if problems == "refuse" else "skip",
         resume,
+        save_every,
     )
     if export is not None:
         training.export(order, export)

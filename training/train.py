@@ -42,7 +42,8 @@ from training.start import start
 from training.trainer import Recipe, Trainer
 from training.validation import validate
 
-ROW_EVERY, SAVE_EVERY, VALIDATE_EVERY = 20.0, 180.0, 480.0  # seconds
+VALIDATE_EVERY = 480.0  # seconds
+ROWS_PER_SAVE = 9
 CHECKPOINT = "xpose.safetensors"
 
 
@@ -59,6 +60,7 @@ class Order:
     clip: Path | None = None
     problems: Problems = "skip"
     resume: bool = False
+    save_every: float = 180.0  # seconds
 
 
 def train(order: Order) -> None:
@@ -126,7 +128,7 @@ class Run:
                 trainer.minutes = begun + clock.minutes
                 done = stop or trainer.images >= recipe.images
                 checked = test is not None and (clock.due("validate", VALIDATE_EVERY) or (done and not stop))
-                if done or checked or clock.due("row", ROW_EVERY):
+                if done or checked or clock.due("row", self.order.save_every / ROWS_PER_SAVE):
                     row = {name: float(total) / steps for name, total in sums.items()}
                     row |= {"images": trainer.images, "minutes": trainer.minutes, "rate": trainer.rate}
                     row["images_per_s"] = steps * recipe.batch * trainer.ranks / clock.lap()
@@ -137,7 +139,7 @@ class Run:
                     report.show(row)
                     sums.clear()
                     steps = 0
-                if done or clock.due("save", SAVE_EVERY):
+                if done or clock.due("save", self.order.save_every):
                     trainer.save(self.last)
         if curve is not None:
             self.finish(curve, stop)
