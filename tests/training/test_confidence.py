@@ -46,7 +46,7 @@ def test_errors_of_a_gaussian_lie_within_its_sigmas_as_often_as_they_should() ->
 
 
 def test_calibration_finds_what_is_off() -> None:
-    slope, offset, factor = judged(stretch=2.0, slope=0.5, offset=-1.0).calibration()
+    slope, offset, factor = judged(40_000, stretch=2.0, slope=0.5, offset=-1.0).calibration()
     assert (slope, offset, factor) == pytest.approx((0.5, -1.0, 0.5), abs=0.12)
 
 
