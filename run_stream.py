@@ -131,6 +131,9 @@ def evaluate(
     seed: Annotated[int, typer.Option(help="Random seed.", min=0)] = 0,
     clip: Annotated[Path | None, typer.Option(help="Folder of CLIP ViT-B/32, for the published weights.")] = None,
     calibrate: Annotated[Path | None, typer.Option(help="Write the weights with calibrated confidence here.")] = None,
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="Judge the confidence that published weights get instead.")
+    ] = False,
     mp100: Annotated[bool, typer.Option("--mp100", help="MP-100's few-shot protocol, each --data a split.")] = False,
     episodes: Annotated[int, typer.Option(help="Of MP-100's protocol, per category.", min=1)] = 200,
     queries: Annotated[int, typer.Option(help="Of MP-100's protocol, per episode.", min=1)] = 15,
@@ -142,7 +145,7 @@ def evaluate(
     names = [name.strip() for name in kinds.split(",")]
     order = exam.Order(
         weights or NANO, data, out, names, tuple(support or ()), tuple(without or ()), pictures, shots, draws, seed,
-        clip, calibrate,
+        clip, calibrate, estimate,
     )  # fmt: skip
     if mp100:
         exam.evaluate_few_shot(order, episodes, queries)

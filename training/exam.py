@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,7 @@ class Order:
     seed: int = 0
     clip: Path | None = None
     calibrate: Path | None = None
+    estimate: bool = False  # judge the estimate that published weights get instead of what these have learned
 
 
 def evaluate(order: Order) -> dict[str, Any]:
@@ -57,6 +58,9 @@ def evaluate(order: Order) -> dict[str, Any]:
         if kind not in KINDS:
             raise DataError(f"There is no kind of prompt '{kind}'; there are: {', '.join(KINDS)}.")
     checkpoint = _on_device(load(order.weights))
+    if order.estimate:
+        model = checkpoint.model
+        model.confidence, model.config = None, replace(model.config, confidence="estimated")
     data = open_sources(order.data, without=order.without, empty=True)
     support = open_sources(order.support, without=order.without) if order.support else data
     if support.skeletons != data.skeletons:
