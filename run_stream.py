@@ -15,6 +15,10 @@ app = typer.Typer(
 )
 
 
+prompts_app = typer.Typer(help="Make and look at prompt banks.", no_args_is_help=True)
+app.add_typer(prompts_app, name="prompts")
+
+
 @app.command()
 def run(
     source: Annotated[
@@ -192,6 +196,118 @@ def demo(out: Annotated[Path, typer.Option(help="Folder to write into.")] = Path
     demo(out)
 
 
+@app.command()
+def train(
+    data: Annotated[list[str], typer.Option(help="Folder of a bank, or FILE.json[=FOLDER] in COCO's format; repeat.")],
+    out: Annotated[Path, typer.Option(help="Folder of the results.")],
+    test: Annotated[list[str] | None, typer.Option(help="Held-out data, for validation; repeat to mix.")] = None,
+    images: Annotated[int, typer.Option(help="Images to train on, all processes together.", min=1)] = 200_000,
+    batch: Annotated[int, typer.Option(help="Images per step and process.", min=1)] = 8,
+    seed: Annotated[int, typer.Option(help="Random seed.", min=0)] = 1,
+    rate: Annotated[float, typer.Option(help="Highest learning rate.", min=0.0)] = 1.2e-3,
+    without: Annotated[list[str] | None, typer.Option(help="Category to leave out; repeat.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="Fine-tune these, published or ours.")] = None,
+    clip: Annotated[Path | None, typer.Option(help="Folder of CLIP ViT-B/32, for the published weights.")] = None,
+    problems: Annotated[str, typer.Option(help="Malformed annotations: skip or refuse.")] = "skip",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from last.pt, if it is there.")] = False,
+    save_every: Annotated[float, typer.Option(help="Seconds between two saved states.", min=0.0)] = 180.0,
+    export: Annotated[Path | None, typer.Option(help="Only write the averaged model of last.pt to this file.")] = None,
+) -> None:
+    """Train on banks and annotated pictures; on N processes with `torchrun --nproc-per-node N run_stream.py …`."""
+    import training.train as training
+    from training.trainer import Recipe
+
+    if problems not in ("skip", "refuse"):
+        raise typer.BadParameter(f"--problems is {problems!r}; it must be skip or refuse")
+    order = training.Order(
+        data,
+        out,
+        Recipe(images, batch, seed, rate),
+        tuple(test or ()),
+        tuple(without or ()),
+        weights,
+        clip,
+        "refuse" if problems == "refuse" else "skip",
+        resume,
+        save_every,
+    )
+    if export is not None:
+        training.export(order, export)
+    else:
+        training.train(order)
+
+
+@app.command(name="eval")
+def evaluate(
+    data: Annotated[list[str], typer.Option(help="Folder of a bank, or FILE.json[=FOLDER] in COCO's format; repeat.")],
+    weights: Annotated[Path | None, typer.Option(help="Checkpoint.", show_default="xpose-nano")] = None,
+    out: Annotated[Path, typer.Option(help="Folder of eval.json, predictions.json and the plot.")] = Path("out/eval"),
+    kinds: Annotated[
+        str, typer.Option(help="Ways to prompt, of words, reworded, alone, example, both and nearest.")
+    ] = "words,reworded,alone,example,both,nearest",
+    support: Annotated[list[str] | None, typer.Option(help="Data that examples are taken from.")] = None,
+    without: Annotated[list[str] | None, typer.Option(help="Category to leave out; repeat.")] = None,
+    pictures: Annotated[int | None, typer.Option(help="Only the first so many pictures.", min=1)] = None,
+    shots: Annotated[int, typer.Option(help="Examples per category.", min=1)] = 1,
+    draws: Annotated[int, typer.Option(help="Choices of examples to take the mean of.", min=1)] = 3,
+    seed: Annotated[int, typer.Option(help="Random seed.", min=0)] = 0,
+    clip: Annotated[Path | None, typer.Option(help="Folder of CLIP ViT-B/32, for the published weights.")] = None,
+    calibrate: Annotated[Path | None, typer.Option(help="Write the weights with calibrated confidence here.")] = None,
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="Judge the confidence that published weights get instead.")
+    ] = False,
+    mp100: Annotated[bool, typer.Option("--mp100", help="MP-100's few-shot protocol, each --data a split.")] = False,
+    episodes: Annotated[int, typer.Option(help="Of MP-100's protocol, per category.", min=1)] = 200,
+    queries: Annotated[int, typer.Option(help="Of MP-100's protocol, per episode.", min=1)] = 15,
+) -> None:
+    """Measure weights on held-out data: AP, PCK, confidence, false positives, per category and way to prompt."""
+    from stream.prepare import NANO
+    from training import exam
+
+    names = [name.strip() for name in kinds.split(",")]
+    order = exam.Order(
+        weights or NANO, data, out, names, tuple(support or ()), tuple(without or ()), pictures, shots, draws, seed,
+        clip, calibrate, estimate,
+    )  # fmt: skip
+    if mp100:
+        exam.evaluate_few_shot(order, episodes, queries)
+    else:
+        exam.evaluate(order)
+
+
+@prompts_app.command()
+def build(
+    out: Annotated[Path, typer.Argument(help="Prompt bank to write (.safetensors).")],
+    prompt: Annotated[list[str], typer.Argument(help="Categories, or prompt files (.yaml) with words or examples.")],
+    weights: Annotated[
+        Path | None, typer.Option(help="The weights that will use the bank.", show_default="xpose-nano")
+    ] = None,
+    clip: Annotated[Path | None, typer.Option(help="Folder of CLIP ViT-B/32, for the published weights.")] = None,
+) -> None:
+    """Embed prompts once, so that a stream needs no text encoder: run it with `--prompt OUT`."""
+    from engines import load, prompts_for
+    from stream.prepare import NANO
+
+    if out.suffix != ".safetensors":
+        raise typer.BadParameter(f"{out} must end in .safetensors")
+    bank = prompts_for(load(weights or NANO), ",".join(prompt), clip)
+    bank.save(out)
+    print(f"{out}: {bank.name}")
+
+
+@prompts_app.command()
+def show(bank: Annotated[Path, typer.Argument(help="A prompt bank or a prompt file (.yaml).")]) -> None:
+    """Print what a prompt holds: categories, keypoints, edges, sigmas, and what made it."""
+    from engines.prompt import Prompt
+    from engines.prompt_table import print_bank, print_prompt
+    from engines.prompts import PromptBank
+
+    if bank.suffix in (".yaml", ".yml"):
+        print_prompt(Prompt.load(bank))
+    else:
+        print_bank(PromptBank.load(bank))
+
+
 def main() -> None:
     """Run the command line; a user's mistake ends it with one sentence and status 1."""
     _hide_passwords()
@@ -200,8 +316,9 @@ def main() -> None:
         app()
     except Exception as error:
         from stream.session import USER_ERRORS
+        from training.dataset import DataError
 
-        if not isinstance(error, USER_ERRORS):
+        if not isinstance(error, (*USER_ERRORS, DataError)):
             raise
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)

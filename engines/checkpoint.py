@@ -6,7 +6,7 @@ import json
 import re
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -37,7 +37,8 @@ class Checkpoint:
     model: XPose
     text_encoder: WordEncoder | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
-    clip: dict[str, Tensor] = field(default_factory=dict)  # `clip_model.*` of a published file, prefix cut
+    # Of a published file: `clip_model.*`, prefix cut, and what its visual prompts need beside CLIP.
+    clip: dict[str, Tensor] = field(default_factory=dict)
 
 
 class _Place(NamedTuple):
@@ -60,21 +61,23 @@ def load(path: str | Path) -> Checkpoint:
     return _load_own(path) if path.suffix == ".safetensors" else _load_published_file(path)
 
 
-def save(path: str | Path, model: XPose, text_encoder: WordEncoder, provenance: dict[str, Any]) -> None:
+def save(path: str | Path, model: XPose, text_encoder: WordEncoder | None, provenance: dict[str, Any]) -> None:
     """Write our own checkpoint: one safetensors file with configuration, text encoder and provenance.
 
-    The file appears whole or not at all. Raises CheckpointError when it cannot be written.
+    Without a text encoder CLIP reads the prompts. The file appears whole or not at all. Raises CheckpointError when it
+    cannot be written.
     """
     path = Path(path)
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
-    tensors |= {f"text.{name}": tensor for name, tensor in text_encoder.state_dict().items()}
     metadata = {
         "format": FORMAT,
         "config": json.dumps(model.config.as_dict()),
-        "vocabulary": json.dumps(text_encoder.vocabulary),
-        "categories": json.dumps(text_encoder.categories),
         "provenance": json.dumps(provenance),
     }
+    if text_encoder is not None:
+        tensors |= {f"text.{name}": tensor for name, tensor in text_encoder.state_dict().items()}
+        metadata["vocabulary"] = json.dumps(text_encoder.vocabulary)
+        metadata["categories"] = json.dumps(text_encoder.categories)
     try:
         write_tensors(path, tensors, metadata)
     except TensorFileError as error:
@@ -172,10 +175,11 @@ def _load_published_file(path: Path) -> Checkpoint:
         raise CheckpointError(f"{path} holds no weights under the key 'model'; give the published .pth file.")
     weights = {name.removeprefix("module."): tensor for name, tensor in weights.items()}
     try:
-        model = load_published(weights, config_of(weights))
+        model = load_published(weights, replace(config_of(weights), confidence="estimated"))
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from None
     clip = {name[len("clip_model.") :]: tensor for name, tensor in weights.items() if name.startswith("clip_model.")}
+    clip |= {name: tensor for name, tensor in weights.items() if name.startswith(("pos_proj.", "padding."))}
     return Checkpoint(model, provenance={"file": path.name}, clip=clip)
 
 
@@ -193,14 +197,18 @@ def _load_own(path: Path) -> Checkpoint:
         raise CheckpointError(str(error)) from error
     try:
         model = XPose(XPoseConfig.from_dict(json.loads(metadata["config"])))
-        vocabulary, categories = json.loads(metadata["vocabulary"]), json.loads(metadata["categories"])
-        text_encoder = WordEncoder(vocabulary, model.config.prompt_dim, categories)
+        text_encoder = None
+        if "vocabulary" in metadata:
+            vocabulary, categories = json.loads(metadata["vocabulary"]), json.loads(metadata["categories"])
+            text_encoder = WordEncoder(vocabulary, model.config.prompt_dim, categories)
         provenance = json.loads(metadata["provenance"])
     except (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path} has damaged metadata ({error}); copy it again.") from error
     expected = {f"model.{name}": tuple(t.shape) for name, t in model.state_dict().items()}
-    expected |= {f"text.{name}": tuple(t.shape) for name, t in text_encoder.state_dict().items()}
+    words = {} if text_encoder is None else text_encoder.state_dict()
+    expected |= {f"text.{name}": tuple(t.shape) for name, t in words.items()}
     _check_names(tensors, expected, str(path))
     model.load_state_dict({n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")})
-    text_encoder.load_state_dict({n.removeprefix("text."): t for n, t in tensors.items() if n.startswith("text.")})
-    return Checkpoint(model.eval(), text_encoder.eval(), provenance)
+    if text_encoder is not None:
+        text_encoder.eval().load_state_dict({name: tensors[f"text.{name}"] for name in words})
+    return Checkpoint(model.eval(), text_encoder, provenance)

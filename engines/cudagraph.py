@@ -32,7 +32,6 @@ def capture(run: Run, inputs: tuple[Tensor, ...]) -> Run:
                 static[index].copy_(tensor)
                 held[index] = tensor
         graph.replay()
-        logits, boxes, keypoints = (tensor.clone() for tensor in recorded)
-        return logits, boxes, keypoints
+        return tuple(tensor.clone() for tensor in recorded)
 
     return replay

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,25 +24,23 @@ def detect(
 
     A group's class is its best-scoring one, its score the logistic function of that logit. Kept are scores above
     `threshold`, less those whose box overlaps a better one's by an IoU above `overlap` (the published rule).
-    `keypoint_mask` [C, K] tells which keypoints each class has; the others are NaN. The model says nothing of single
-    keypoints, so each gets the score of its group.
+    `keypoint_mask` [C, K] tells which keypoints each class has; the others are NaN. A keypoint's score is its
+    probability of being visible, provided that the detection is right; where the model says nothing of single
+    keypoints, it is the score of the group, and there are no sigmas.
     """
-    logits, boxes, keypoints = (tensor.double().cpu().numpy() for tensor in output)
-    return [
-        _detect_one(*one, keypoint_mask, np.array((width, height)), threshold, overlap)
-        for one in zip(logits, boxes, keypoints, strict=True)
-    ]
+    parts = [tensor.double().cpu().numpy() for tensor in output if tensor is not None]
+    size = np.array((width, height))
+    return [_detect_one(one, keypoint_mask, size, threshold, overlap) for one in zip(*parts, strict=True)]
 
 
 def _detect_one(
-    logits: NDArray[np.float64],
-    boxes: NDArray[np.float64],
-    keypoints: NDArray[np.float64],
+    parts: Sequence[NDArray[np.float64]],
     keypoint_mask: NDArray[np.bool_],
     size: NDArray[np.int64],
     threshold: float,
     overlap: float,
 ) -> Detections:
+    logits, boxes, keypoints, *confidence = parts
     classes = logits.argmax(1)
     scores = 1 / (1 + np.exp(-logits.max(1)))
     centre, extent = boxes[:, :2] * size, boxes[:, 2:] * size
@@ -49,7 +49,12 @@ def _detect_one(
     kept = suppress(corners, order[scores[order] > threshold], overlap)
     real = keypoint_mask[classes[kept]]
     points = np.where(real[..., None], keypoints[kept] * size, np.nan)
-    return Detections(corners[kept], scores[kept], classes[kept], points, np.where(real, scores[kept, None], 0.0))
+    sure, sigmas = scores[kept, None], None
+    if confidence:
+        visibility, spread = (part[kept] for part in confidence)
+        sure = 1 / (1 + np.exp(-visibility))
+        sigmas = np.where(real, np.exp(spread) * np.sqrt(extent[kept].prod(1, keepdims=True)), np.nan)
+    return Detections(corners[kept], scores[kept], classes[kept], points, np.where(real, sure, 0.0), sigmas)
 
 
 def suppress(boxes: NDArray[np.float64], order: NDArray[np.int64], overlap: float) -> NDArray[np.int64]:

@@ -161,7 +161,7 @@ class CompiledEngine:
             except Exception as error:  # compilers fail in many ways; none of them may stop a stream
                 reason = str(error).strip().splitlines()
                 log.warning("The engine %s is passed over: %s", backend.name, reason[0] if reason else repr(error))
-        return "eager", lambda images, *given: tuple(self._eager.model(images, *given))
+        return "eager", _Plain(self._eager.model).eval()
 
     def _load(self, backend: Backend, images: Tensor, prompts: PinnedPrompts) -> Run:
         inputs = (images.clone(), *prompts.tensors)  # of inference mode they would be otherwise
@@ -208,9 +208,8 @@ class _Plain(nn.Module):
         self.model = model
 
     def forward(self, images: Tensor, *prompts: Tensor) -> Answer:
-        """As `XPose.forward`."""
-        logits, boxes, keypoints = self.model(images, *prompts)
-        return logits, boxes, keypoints
+        """As `XPose.forward`, without what the model does not give."""
+        return tuple(part for part in self.model(images, *prompts) if part is not None)
 
 
 def _shapes(images: Tensor, prompts: PinnedPrompts) -> Hashable:

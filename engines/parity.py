@@ -39,7 +39,7 @@ def difference(reference: XPoseOutput, found: XPoseOutput, size: tuple[int, int]
 def check_rows(found: XPoseOutput, size: tuple[int, int], precision: str) -> None:
     """Raises ParityError unless all images of a batch of equal images got the same answer."""
     for row in range(1, len(found.logits)):
-        first, other = (XPoseOutput(*(tensor[i : i + 1] for tensor in found)) for i in (0, row))
+        first, other = (XPoseOutput(*(tensor[i : i + 1] for tensor in found[:3])) for i in (0, row))
         try:
             check_parity(first, other, size, precision)
         except ParityError as error:
@@ -48,7 +48,7 @@ def check_rows(found: XPoseOutput, size: tuple[int, int], precision: str) -> Non
 
 def _images(output: XPoseOutput, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """Per image: scores [G, C] and points [G, 2 + K, 2] in px, the box as its two corners."""
-    logits, boxes, keypoints = (tensor.detach().double().cpu() for tensor in output)
+    logits, boxes, keypoints = (tensor.detach().double().cpu() for tensor in output[:3])
     corners = torch.stack((boxes[..., :2] - boxes[..., 2:] / 2, boxes[..., :2] + boxes[..., 2:] / 2), -2)
     return logits.sigmoid(), torch.cat((corners, keypoints), -2) * torch.tensor(size)
 

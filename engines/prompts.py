@@ -1,26 +1,37 @@
-"""Pinned prompts: categories and keypoints embedded once, from words or from a prompt bank file."""
+"""Pinned prompts: what a user asks for, embedded once, or a prompt bank file in which that was kept."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from engines.checkpoint import Checkpoint
+from engines.clip_visual import ClipVisualEncoder
+from engines.example import Example, normalised
+from engines.prompt import SKELETONS, Prompt, find_prompts, find_skeletons, instance_text, is_file, keypoint_text
 from engines.skeleton import Skeleton
 from engines.tensorfile import TensorFileError, fingerprint, read_tensors, write_tensors
-from engines.text import PromptError, UnknownPrompt
+from engines.text import PromptError, UnknownPrompt, WordEncoder
+from engines.xpose import Marked, XPose
 
-__all__ = ["PromptBank", "PromptError", "Skeleton", "UnknownPrompt", "embed", "prompts_for"]
+__all__ = [
+    "SKELETONS", "Prompt", "PromptBank", "PromptError", "Skeleton", "UnknownPrompt", "embed", "embed_prompts",
+    "find_skeletons", "instance_text", "keypoint_text", "prompts_for",
+]  # fmt: skip
 
 FORMAT = "xpose-prompts/1"
-SKELETONS = Path(__file__).parents[1] / "configs" / "skeletons"
+
+
+Encode = Callable[[Example], tuple[Tensor, Tensor]]  # an instance [P] and its keypoints [K, P]
 
 
 class TextEncoder(Protocol):
@@ -37,8 +48,8 @@ class TextEncoder(Protocol):
 class PromptBank:
     """C categories, each with its own up to K keypoints, as the model takes them: float32 on the CPU.
 
-    `version` grows with every change of the prompt called `name`. `encoder` and `weights` tell which text encoder made
-    the embeddings (its kind, and the fingerprint of its weights). Raises PromptError when the parts do not fit.
+    `version` grows with every change of the prompt called `name`. `encoder` and `weights` tell which encoders made the
+    embeddings (their kinds, and the fingerprint of their weights). Raises PromptError when the parts do not fit.
     """
 
     name: str
@@ -46,7 +57,7 @@ class PromptBank:
     skeletons: tuple[Skeleton, ...]
     instances: Tensor  # [C, P]
     keypoints: Tensor  # [C, K, P], zero where a category has fewer
-    keypoint_mask: Tensor  # [C, K] bool, True where the category has the keypoint
+    keypoint_mask: Tensor  # [C, K] bool, True where the category has the keypoint and the prompt says what it is
     encoder: str
     weights: str
 
@@ -57,8 +68,10 @@ class PromptBank:
         width = self.instances.shape[-1]
         shapes = (self.instances.shape, self.keypoints.shape, self.keypoint_mask.shape)
         needed = ((len(lengths), width), (len(lengths), max(lengths), width), (len(lengths), max(lengths)))
-        if shapes != needed or not torch.equal(self.keypoint_mask, _mask(lengths)):
+        if shapes != needed or bool((self.keypoint_mask & ~_mask(lengths)).any()):
             raise PromptError("the embeddings do not fit the skeletons.")
+        if not bool(self.keypoint_mask.any(1).all()):
+            raise PromptError("a category has no keypoint that the prompt tells anything of.")
         if not (self.instances.isfinite().all() and self.keypoints.isfinite().all()):
             raise PromptError("the embeddings are not finite.")
 
@@ -100,15 +113,70 @@ class PromptBank:
 
 
 def prompts_for(checkpoint: Checkpoint, prompt: str, clip: str | Path | None = None) -> PromptBank:
-    """The prompt of a stream: the path of a prompt bank (`*.safetensors`), or categories such as "person, dog".
+    """The prompt of a stream: the path of a prompt bank (`*.safetensors`), or what to embed, with commas between.
 
-    Words go through the checkpoint's own text encoder or, for published weights, through CLIP: its weights from the
-    checkpoint when there, else, like its tokenizer, from the folder `clip` or the hub. Raises PromptError with one
-    sentence when the prompt is unknown, the bank does not fit the weights, or CLIP is not to be had.
+    That is categories such as "person, dog" and prompt files (`*.yaml`, see `Prompt.load`). Words go through the
+    checkpoint's own text encoder or, for published weights, through CLIP: its weights from the checkpoint when there,
+    else, like its tokenizer, from the folder `clip` or the hub. Raises PromptError with one sentence when the prompt is
+    unknown, the bank does not fit the weights, or CLIP is not to be had.
     """
-    bank = PromptBank.load(prompt) if prompt.endswith(".safetensors") else _read(checkpoint, prompt, clip)
+    if prompt.endswith(".safetensors"):
+        bank = PromptBank.load(prompt)
+    else:
+        bank = embed_prompts(_read(prompt, checkpoint.text_encoder), checkpoint, clip)
     _check_fit(bank, checkpoint)
     return bank
+
+
+def embed_prompts(prompts: Sequence[Prompt], checkpoint: Checkpoint, clip: str | Path | None = None) -> PromptBank:
+    """Embed prompts in words, by examples or both with what belongs to the checkpoint; raises PromptError.
+
+    Several examples are their mean, and so are words and examples. A keypoint that no example shows has its words
+    alone, and is left out where there are none.
+    """
+    texts = _text_encoder(prompts, checkpoint, clip)
+    if texts is not None and not any(prompt.examples for prompt in prompts):
+        return embed([prompt.skeleton for prompt in prompts], texts)
+    encode = _example_encoder(checkpoint)
+    embedded = [_embed_one(prompt, texts, encode) for prompt in prompts]
+    own = checkpoint.text_encoder
+    return PromptBank(
+        ", ".join(prompt.skeleton.category for prompt in prompts),
+        1,
+        tuple(prompt.skeleton for prompt in prompts),
+        torch.stack([one.instance for one in embedded]),
+        pad_sequence([one.keypoints for one in embedded], batch_first=True),
+        pad_sequence([one.known for one in embedded], batch_first=True),
+        "+".join(dict.fromkeys(([texts.name] if texts else []) + ["examples"])),
+        fingerprint(checkpoint.clip if own is None else own.state_dict()),
+    )
+
+
+class _Embedded(NamedTuple):
+    """One category: [P], [K, P], and [K] True where something is known of the keypoint."""
+
+    instance: Tensor
+    keypoints: Tensor
+    known: Tensor
+
+    @classmethod
+    def mean(cls, parts: Sequence[_Embedded]) -> _Embedded:
+        """Their mean; of every keypoint over the parts that know it."""
+        known = torch.stack([part.known for part in parts]).unsqueeze(-1)
+        summed = (torch.stack([part.keypoints for part in parts]) * known).sum(0)
+        instance = torch.stack([part.instance for part in parts]).mean(0)
+        return cls(instance, summed / known.sum(0).clamp(min=1), known.any(0)[:, 0])
+
+
+def _embed_one(prompt: Prompt, texts: TextEncoder | None, encode: Encode) -> _Embedded:
+    parts = []
+    if prompt.words and texts is not None:
+        said = embed([prompt.skeleton], texts)
+        parts.append(_Embedded(said.instances[0], said.keypoints[0], said.keypoint_mask[0]))
+    if prompt.examples:
+        shown = [_Embedded(*encode(example), torch.from_numpy(example.present)) for example in prompt.examples]
+        parts.append(_Embedded.mean(shown))
+    return _Embedded.mean(parts)
 
 
 def embed(skeletons: Sequence[Skeleton], encoder: TextEncoder, name: str = "", version: int = 1) -> PromptBank:
@@ -131,37 +199,54 @@ def embed(skeletons: Sequence[Skeleton], encoder: TextEncoder, name: str = "", v
     )
 
 
-def instance_text(category: str) -> str:
-    """A category as the text encoders read it: lower case, `_` and `-` are blanks."""
-    return " ".join(category.lower().replace("_", " ").replace("-", " ").split())
-
-
-def keypoint_text(keypoint: str) -> str:
-    """A keypoint's name as the text encoders read it: lower case, `_` is a blank, `-` stays."""
-    return " ".join(keypoint.lower().replace("_", " ").split())
-
-
-def find_skeletons(categories: Sequence[str], folder: Path = SKELETONS) -> list[Skeleton]:
-    """The skeleton file of every category. Raises PromptError listing those there are when one has none."""
-    files = {instance_text(path.stem): path for path in sorted(folder.glob("*.yaml"))}
-    for category in categories:
-        if category not in files:
-            raise PromptError(f"There is no skeleton for '{category}' in {folder}; there are: {', '.join(files)}.")
-    return [Skeleton.load(files[category]) for category in categories]
-
-
-def _read(checkpoint: Checkpoint, prompt: str, clip: str | Path | None) -> PromptBank:
-    categories = [instance_text(part) for part in prompt.split(",")]
-    if not all(categories) or len(set(categories)) < len(categories):
+def _read(prompt: str, encoder: WordEncoder | None) -> list[Prompt]:
+    names = [part.strip() for part in prompt.split(",")]
+    if not all(names) or len({instance_text(name) for name in names}) < len(names):
         raise PromptError(f"The prompt '{prompt}' must be different categories with commas between them.")
+    for name in names:
+        if encoder is not None and not is_file(name):
+            encoder.require(instance_text(name))
+    return find_prompts(names)
+
+
+def _text_encoder(prompts: Sequence[Prompt], checkpoint: Checkpoint, clip: str | Path | None) -> TextEncoder | None:
+    """What reads the words of these prompts; None when they have none."""
+    categories = [prompt.skeleton.category for prompt in prompts if prompt.words]
+    if not categories:
+        return None
     if checkpoint.text_encoder is not None:
         for category in categories:
             checkpoint.text_encoder.require(category)
-        return embed(find_skeletons(categories), checkpoint.text_encoder)
-    skeletons = find_skeletons(categories)
+        return checkpoint.text_encoder
     from engines.clip import ClipTextEncoder  # here, because it imports an optional and slow package
 
-    return embed(skeletons, ClipTextEncoder.read(clip, checkpoint.clip))
+    return ClipTextEncoder.read(clip, checkpoint.clip)
+
+
+def _example_encoder(checkpoint: Checkpoint) -> Encode:
+    """What looks at examples; raises PromptError when these weights have nothing of the kind."""
+    if checkpoint.model.visual is not None:
+        return partial(encode_example, checkpoint.model)
+    if "visual.proj" in checkpoint.clip:
+        return ClipVisualEncoder(checkpoint.clip)
+    raise PromptError("These weights have no encoder of prompts by example; give the prompt in words.")
+
+
+@torch.no_grad()
+def encode_example(model: XPose, example: Example) -> tuple[Tensor, Tensor]:
+    """The embeddings [P] and [K, P] of an example by the model's own encoder, on the CPU."""
+    config, device = model.config, next(model.parameters()).device
+    size = np.array((config.long_side, config.short_side))
+    view = example.view(*size.tolist())
+    low, high = view.box[:2] / size, view.box[2:] / size
+    marked = Marked(
+        torch.from_numpy(np.concatenate(((low + high) / 2, high - low))).float()[None],
+        torch.from_numpy(np.nan_to_num(view.keypoints / size)).float()[None],
+        torch.from_numpy(view.present)[None],
+    )
+    picture = torch.from_numpy(normalised(view.rgb))[None]
+    instance, keypoints = model.prompts_of(picture.to(device), Marked(*(part.to(device) for part in marked)))
+    return instance[0].float().cpu(), keypoints[0].float().cpu()
 
 
 def _check_fit(bank: PromptBank, checkpoint: Checkpoint) -> None:

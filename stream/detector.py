@@ -41,9 +41,9 @@ class Detector:
         """
         batch = images[0] if len(images) == 1 else torch.cat(list(images))
         self._seen.setdefault(batch.shape, batch)
-        output = self.engine(batch, self._pinned)
+        parts = [part for part in self.engine(batch, self._pinned) if part is not None]
         return [
-            detect(XPoseOutput(*(part[row : row + 1] for part in output)), self._mask, frame.width, frame.height)[0]
+            detect(XPoseOutput(*(part[row : row + 1] for part in parts)), self._mask, frame.width, frame.height)[0]
             for row, frame in enumerate(frames)
         ]
 

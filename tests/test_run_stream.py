@@ -230,3 +230,25 @@ def test_an_engine_that_cannot_run_here_is_one_sentence(short_clip: Path, capsys
     with pytest.raises(SystemExit):
         call("run", "--source", short_clip, "--engine", "openvino", "--precision", "float16")
     assert capsys.readouterr().err == "error: OpenVINO runs in float32 here, not in float16.\n"
+def test_a_prompt_bank_is_built_shown_and_streamed_with(
+    tmp_path: Path, short_clip: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "human.yaml").write_text("skeleton: person")
+    bank = tmp_path / "bank.safetensors"
+    call("prompts", "build", bank, tmp_path / "human.yaml")
+    call("prompts", "show", bank)
+    said = capsys.readouterr().out
+    assert "person, version 1" in said and "left_ankle" in said and "right_ankle" in said
+    call("run", "--source", short_clip, "--prompt", bank, "--record", tmp_path / "tracks.parquet")
+    assert pq.read_table(tmp_path / "tracks.parquet").num_rows > 0
+
+
+def test_a_prompt_file_is_shown_before_it_is_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((40, 50, 3), np.uint8))
+    example = "[{image: a.png, box: [1, 1, 30, 30], keypoints: {nose: [5, 5]}}]"
+    (tmp_path / "p.yaml").write_text(f"skeleton: person\nwords: false\nexamples: {example}")
+    call("prompts", "show", tmp_path / "p.yaml")
+    assert "person, given in examples (1 examples)" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        call("prompts", "build", tmp_path / "bank.safetensors", tmp_path / "p.yaml")
+    assert "no encoder of prompts by example" in capsys.readouterr().err

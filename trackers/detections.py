@@ -21,6 +21,7 @@ class Detections:
         class_ids: [N] int64.
         keypoints: [N, K, 2] float64 px; NaN where a keypoint was not seen or its category has fewer than K.
         keypoint_scores: [N, K] float64, 0..1.
+        keypoint_sigmas: [N, K] float64 px, standard deviation per axis of a keypoint's place; None where unknown.
 
     Raises:
         ValueError: the shapes do not fit each other.
@@ -31,10 +32,12 @@ class Detections:
     class_ids: NDArray[np.int64]
     keypoints: NDArray[np.float64]
     keypoint_scores: NDArray[np.float64]
+    keypoint_sigmas: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("boxes", "scores", "keypoints", "keypoint_scores"):
-            object.__setattr__(self, name, np.asarray(getattr(self, name), np.float64))
+        for name in ("boxes", "scores", "keypoints", "keypoint_scores", "keypoint_sigmas"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, np.asarray(getattr(self, name), np.float64))
         object.__setattr__(self, "class_ids", np.asarray(self.class_ids, np.int64))
         n = len(self.boxes) if self.boxes.ndim else 0
         k = self.keypoints.shape[1] if self.keypoints.ndim == 3 else 0
@@ -44,9 +47,10 @@ class Detections:
             "class_ids": (n,),
             "keypoints": (n, k, 2),
             "keypoint_scores": (n, k),
+            "keypoint_sigmas": (n, k),
         }
         for name, shape in expected.items():
-            if getattr(self, name).shape != shape:
+            if getattr(self, name) is not None and getattr(self, name).shape != shape:
                 raise ValueError(
                     f"Detections.{name} must have shape {list(shape)} beside boxes {list(self.boxes.shape)} "
                     f"and keypoints {list(self.keypoints.shape)}, not {list(getattr(self, name).shape)}."
@@ -65,7 +69,12 @@ class Detections:
     def __getitem__(self, rows: NDArray[np.int64] | NDArray[np.bool_] | slice) -> Detections:
         """Some of them, by indices, a mask [N] or a slice."""
         return Detections(
-            self.boxes[rows], self.scores[rows], self.class_ids[rows], self.keypoints[rows], self.keypoint_scores[rows]
+            self.boxes[rows],
+            self.scores[rows],
+            self.class_ids[rows],
+            self.keypoints[rows],
+            self.keypoint_scores[rows],
+            None if self.keypoint_sigmas is None else self.keypoint_sigmas[rows],
         )
 
     def usable(self, least: float) -> NDArray[np.int64]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import time
+from collections.abc import Sequence
 from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from dataclasses import dataclass, fields
 from functools import partial
@@ -25,6 +26,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 
+from training.world.category import CATEGORIES, LONGEST, TRAINED, UNSEEN, Category
 from training.world.draw import SPLITS, Draw
 from training.world.lens import expose
 from training.world.moment import compose
@@ -38,27 +40,32 @@ PER_SHARD = 1000
 OVERSAMPLE = 1.5
 REPAINT = 16
 QUALITY = 90
+BANKS = (*SPLITS, "unseen")
 
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """N pictures and the P persons in them; pixels with (0, 0) at the top-left corner of the picture.
+    """N pictures and the P instances in them; pixels with (0, 0) at the top-left corner of the picture.
 
     jpeg uint8 [bytes]: the JPEG files one after another, 256 x 192; offsets int64 [N + 1]: where each begins.
-    image int32 [P]: picture of each person, ascending; box float32 [P, 4]: xyxy px, the whole body's extent (occluded
-    parts too) clipped to the picture; keypoints float32 [P, 17, 3]: COCO order, x, y px and v (2 visible, 1 occluded, 0
-    outside the picture, where x and y still are the projection); ignore bool [P]: fewer than 3 visible keypoints or a
-    box below 100 px²; person int32 [P]: identity in its picture; category int16 [P]: 0 is person.
+    categories str [C]: names of categories; those of `world.category`, whether or not they occur.
+    image int32 [P]: picture of each instance, ascending; category int16 [P]: index into `categories`; identity int32
+    [P]: which instance of its picture it is, unique there over all categories; box float32 [P, 4]: xyxy px, the whole
+    body's extent (occluded parts too) clipped to the picture; keypoints float32 [P, K, 3]: x, y px and v (2 visible, 1
+    occluded, 0 outside the picture, where x and y still are the projection), in the order of the category's skeleton
+    file; K is the largest number of all categories, and the rows beyond the category's own are NaN, NaN, 0;
+    ignore bool [P]: too little shows to be asked for: fewer than 3 visible keypoints or a box below 100 px².
     """
 
     jpeg: np.ndarray
     offsets: np.ndarray
+    categories: np.ndarray
     image: np.ndarray
+    category: np.ndarray
+    identity: np.ndarray
     box: np.ndarray
     keypoints: np.ndarray
     ignore: np.ndarray
-    person: np.ndarray
-    category: np.ndarray
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -71,10 +78,14 @@ class Shard:
             raise ValueError(f"picture {index} of the shard is no JPEG; render the shard again")
         return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
 
-    def people(self, index: int) -> slice:
-        """The rows of a picture's persons in the per-person arrays."""
+    def instances(self, index: int) -> slice:
+        """The rows of a picture's instances in the arrays [P, …]."""
         first, last = np.searchsorted(self.image, [index, index + 1])
         return slice(int(first), int(last))
+
+    def present(self, index: int) -> list[str]:
+        """The names of the categories of which a picture shows anything; of all others it shows nothing."""
+        return sorted(set(self.categories[self.category[self.instances(index)]].tolist()))
 
 
 def shards(folder: Path) -> list[Path]:
@@ -107,8 +118,12 @@ def _count(value: Synchronized[int]) -> None:
     _drawn = value
 
 
-def render_shard(draw: Draw, images: int) -> Shard:
-    """Renders a shard of so many pictures from a random stream."""
+def render_shard(draw: Draw, images: int, first: Sequence[Category] = TRAINED) -> Shard:
+    """Renders a shard of so many pictures from a random stream, each with at least one body of the `first` categories.
+
+    The others are of those or of the trained categories.
+    """
+    others = first if first is TRAINED else (*first, *TRAINED)
     scene = Scene(slices=9)
     scene.model.vis.quality.shadowsize = 512
     jpegs: list[np.ndarray] = []
@@ -118,7 +133,7 @@ def render_shard(draw: Draw, images: int) -> Shard:
             if index % REPAINT == 0:
                 scene.paint(draw)
                 renderer.upload()
-            compose(scene, draw, WIDTH / HEIGHT)
+            compose(scene, draw, WIDTH / HEIGHT, first, others)
             shot = renderer.shoot(shadows=draw.chance(0.3))
             truths.append(truth(scene, shot.depth, OVERSAMPLE))
             small = cv2.resize(shot.rgb, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
@@ -127,34 +142,46 @@ def render_shard(draw: Draw, images: int) -> Shard:
             if _drawn is not None:
                 with _drawn.get_lock():
                     _drawn.value += 1
-    counts = [len(one.person) for one in truths]
+    counts = [len(one.identity) for one in truths]
+    names = [name for one in truths for name in one.category]
     return Shard(
         jpeg=np.concatenate(jpegs),
         offsets=np.concatenate([[0], np.cumsum([len(coded) for coded in jpegs])]).astype(np.int64),
+        categories=np.array(CATEGORIES),
         image=np.repeat(np.arange(images), counts).astype(np.int32),
+        category=np.array([CATEGORIES.index(name) for name in names], np.int16),
+        identity=np.concatenate([one.identity for one in truths]),
         box=np.concatenate([one.box for one in truths]),
-        keypoints=np.concatenate([one.keypoints for one in truths]),
+        keypoints=_padded([points for one in truths for points in one.keypoints]),
         ignore=np.concatenate([one.ignore for one in truths]),
-        person=np.concatenate([one.person for one in truths]),
-        category=np.zeros(sum(counts), np.int16),
     )
 
 
+def _padded(keypoints: list[np.ndarray]) -> np.ndarray:
+    """Keypoints float32 [P, LONGEST, 3] of P arrays [K, 3]."""
+    rows = np.full((len(keypoints), LONGEST, 3), (np.nan, np.nan, 0.0), np.float32)
+    for row, points in zip(rows, keypoints, strict=True):
+        row[: len(points)] = points
+    return rows
+
+
 def _make(split: str, seed: int, number: int, images: int, path: Path) -> None:
-    draw = Draw("test" if split == "test" else "train", seed, number)
-    write_shard(path, render_shard(draw, images))
+    draw = Draw("train" if split == "train" else "test", seed, number)
+    write_shard(path, render_shard(draw, images, UNSEEN if split == "unseen" else TRAINED))
 
 
 def main(
     out: Annotated[Path, typer.Option(help="Folder of the bank.")],
     images: Annotated[int, typer.Option(help="How many pictures.", min=1)] = 60_000,
     seed: Annotated[int, typer.Option(help="Random seed.", min=0)] = 1,
-    split: Annotated[str, typer.Option(help="train, or test for what is held out.")] = "train",
+    split: Annotated[
+        str, typer.Option(help="train; test for what is held out; unseen for categories never trained.")
+    ] = "train",
     workers: Annotated[int, typer.Option(help="Processes.", min=1)] = 2,
 ) -> None:
     """Renders a bank of pictures ahead of training; what exists is kept."""
-    if split not in SPLITS:
-        raise typer.BadParameter(f"split is {split!r}; it must be train or test")
+    if split not in BANKS:
+        raise typer.BadParameter(f"split is {split!r}; it must be one of {', '.join(BANKS)}")
     out.mkdir(parents=True, exist_ok=True)
     context = multiprocessing.get_context("spawn")
     drawn: Synchronized[int] = context.Value("q", 0)

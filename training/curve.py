@@ -8,7 +8,7 @@ from pathlib import Path
 
 from training.validation import METRICS
 
-LOSSES = ("loss", "class", "box", "giou", "keypoint", "oks", "heat", "dense", "denoising")
+LOSSES = ("loss", "class", "box", "giou", "keypoint", "oks", "heat", "dense", "denoising", "contrast", "confidence")
 COLUMNS = ("images", "minutes", *LOSSES, "rate", "gradient", "images_per_s", *METRICS)
 
 

@@ -1,67 +1,51 @@
-"""The rendered bank as batches for training: read, moved, recoloured, normalised."""
+"""The rendered bank as pictures to train on."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from queue import Empty, Queue
-from threading import Event, Thread
 
-import cv2
 import numpy as np
-import torch
-from torch import Tensor
 
+from engines.prompts import PromptError, find_skeletons
 from training.bank import Shard, read_shard, shards
-from training.colour import degrade, recolour
-from training.picture import Picture, crop, mirror
-from training.targets import Targets
-
-MEAN, SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-# Height and width of a batch's images and how often: cameras are mostly 4:3 or 16:9, sometimes upright.
-SHAPES = (((144, 192), 0.70), ((108, 192), 0.25), ((192, 144), 0.05))
-PLAIN = 0.3  # share of pictures whose crop is as large as can be and undistorted
-NARROWEST, WIDEST = 0.6, 1.12  # side of the other crops relative to that
-DISTORTION = 0.12
-AHEAD = 4  # batches made before they are asked for
+from training.picture import Picture
 
 
-class BankError(ValueError):
-    """A folder that holds no rendered pictures, or too few."""
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Images [B, 3, H, W] float32, normalised, and what they show."""
-
-    images: Tensor
-    targets: Targets
-
-    def to(self, device: torch.device) -> Batch:
-        """The same on a device."""
-        return Batch(self.images.to(device, non_blocking=True), self.targets.to(device))
+class DataError(ValueError):
+    """Data that cannot be trained on or evaluated with; the message is one sentence."""
 
 
 class Bank:
-    """All pictures of a folder of shards, compressed in memory."""
+    """All pictures of a folder of shards, compressed in memory.
+
+    `skeletons` are those of the categories that occur in the shards there are at first.
+    """
 
     def __init__(self, folder: str | Path) -> None:
-        """Raises BankError when there is no shard in the folder."""
+        """Raises DataError when there is no shard in the folder, or one is damaged or of another format."""
         self.folder = Path(folder)
         self._shards: dict[Path, Shard] = {}
         self._ends: list[int] = []
+        self._names: list[str] = []
         self.refresh()
         if not len(self):
-            raise BankError(f"There are no shard-*.npz in {self.folder}; render some with `python -m training.world`.")
+            raise DataError(f"There are no shard-*.npz in {self.folder}; render some with `python -m training.bank`.")
+        present = {name for shard in self._shards.values() for name in shard.categories[np.unique(shard.category)]}
+        try:
+            self.skeletons = tuple(find_skeletons(sorted(present)))
+        except PromptError as error:
+            raise DataError(f"{self.folder}: {error}") from error
+        self._names = [skeleton.category for skeleton in self.skeletons]
 
     def refresh(self) -> None:
         """Read the shards that have appeared since."""
         for path in shards(self.folder):
             if path not in self._shards:
-                self._shards[path] = read_shard(path)
+                try:
+                    self._shards[path] = read_shard(path)
+                except (OSError, ValueError) as error:
+                    raise DataError(f"{path} cannot be read ({error}).") from error
                 self._ends.append(len(self) + len(self._shards[path]))
 
     def __len__(self) -> int:
@@ -71,148 +55,12 @@ class Bank:
         number = bisect_right(self._ends, index)
         shard = list(self._shards.values())[number]
         picture = index - (self._ends[number] - len(shard))
-        people = shard.people(picture)
-        return Picture(
-            shard.picture(picture),
-            shard.box[people],
-            shard.keypoints[people],
-            shard.category[people].astype(np.int64),
-            shard.ignore[people],
-        )
-
-
-def batches(
-    bank: Bank, batch: int, pairs: Sequence[tuple[int, int]], seed: int, seen: int = 0, rank: int = 0, ranks: int = 1
-) -> Iterator[Batch]:
-    """Endless augmented batches, made ahead in a thread.
-
-    Every pass takes the pictures that the bank then holds in a new order, of which each rank gets its part. Everything
-    random follows from the seed and the number of images seen, so nothing needs to be saved to go on.
-
-    Args:
-        batch: images per batch and rank.
-        pairs: keypoints that a mirror exchanges.
-        seen: images that all ranks together have already been trained on.
-
-    Raises:
-        BankError: the bank holds less than one batch per rank.
-    """
-    if len(bank) < batch * ranks:
-        raise BankError(f"{bank.folder} holds {len(bank)} pictures, fewer than the {batch * ranks} of one step.")
-    return _ahead(_batches(bank, batch, pairs, seed, seen, rank, ranks))
-
-
-def _batches(
-    bank: Bank, batch: int, pairs: Sequence[tuple[int, int]], seed: int, seen: int, rank: int, ranks: int
-) -> Iterator[Batch]:
-    sizes, shares = [size for size, _ in SHAPES], [share for _, share in SHAPES]
-    while True:
-        bank.refresh()
-        order = np.random.default_rng((seed, seen)).permutation(len(bank))[rank::ranks]
-        for start in range(0, len(order) - batch + 1, batch):
-            # The same shape on all ranks: they wait for each other.
-            size = sizes[np.random.default_rng((seed, seen, 1)).choice(len(sizes), p=shares)]
-            rng = np.random.default_rng((seed, seen, 2, rank))
-            pictures = (bank[index] for index in order[start : start + batch])
-            yield collate([augment(picture, size, pairs, rng) for picture in pictures])
-            seen += batch * ranks
-
-
-def augment(
-    picture: Picture, size: tuple[int, int], pairs: Sequence[tuple[int, int]], rng: np.random.Generator
-) -> Picture:
-    """A random view of a picture, of the given height and width."""
-    if rng.random() < 0.5:
-        picture = mirror(picture, pairs)
-    fill = rng.integers(0, 256, 3).tolist()
-    picture = crop(picture, random_window(picture.size, size, rng), size, fill)
-    rgb = degrade(recolour(picture.rgb, rng), rng)
-    return Picture(rgb, picture.boxes, picture.keypoints, picture.classes, picture.ignore)
-
-
-def random_window(
-    source: tuple[int, int], size: tuple[int, int], rng: np.random.Generator
-) -> tuple[int, int, int, int]:
-    """Where to crop a picture of (height, width) `source` for one of `size`: x0, y0, x1, y1 in px."""
-    height, width = source
-    aspect = size[1] / size[0]
-    zoom = 1.0
-    if rng.random() >= PLAIN:
-        zoom = np.exp(rng.uniform(np.log(NARROWEST), np.log(WIDEST)))
-        aspect *= np.exp(rng.uniform(-DISTORTION, DISTORTION))
-    across = min(width, height * aspect) * zoom
-    wide, tall = round(across), round(across / aspect)
-    x0, y0 = (
-        int(rng.integers(min(0, room), max(0, room), endpoint=True)) for room in (width - wide, height - tall)
-    )
-    return x0, y0, x0 + wide, y0 + tall
-
-
-def collate(pictures: Sequence[Picture]) -> Batch:
-    """Pictures of one size as a batch."""
-    height, width = pictures[0].size
-    room = max(1, *(len(picture.boxes) for picture in pictures))
-    count, points = len(pictures), pictures[0].keypoints.shape[1]
-    extent = np.array((width, height), np.float32)
-    boxes = np.zeros((count, room, 4), np.float32)
-    keypoints = np.zeros((count, room, points, 3), np.float32)
-    classes = np.zeros((count, room), np.int64)
-    real, ignore = np.zeros((count, room), bool), np.zeros((count, room), bool)
-    for i, picture in enumerate(pictures):
-        n = len(picture.boxes)
-        low, high = picture.boxes[:, :2] / extent, picture.boxes[:, 2:] / extent
-        boxes[i, :n] = np.concatenate(((low + high) / 2, high - low), -1)
-        keypoints[i, :n] = picture.keypoints
-        classes[i, :n] = picture.classes
-        real[i, :n], ignore[i, :n] = ~picture.ignore, picture.ignore
-    points_xy = np.where(keypoints[..., 2:] > 0, keypoints[..., :2] / extent, 0)
-    targets = Targets(
-        boxes=torch.from_numpy(boxes),
-        keypoints=torch.from_numpy(points_xy),
-        visibility=torch.from_numpy(keypoints[..., 2].astype(np.int64)),
-        classes=torch.from_numpy(classes),
-        real=torch.from_numpy(real),
-        ignore=torch.from_numpy(ignore),
-        size=(height, width),
-    )
-    return Batch(normalise(torch.from_numpy(np.stack([picture.rgb for picture in pictures]))), targets)
-
-
-def normalise(rgb: Tensor) -> Tensor:
-    """uint8 [B, H, W, 3] to float32 [B, 3, H, W] with ImageNet's mean and spread."""
-    mean, spread = torch.tensor((MEAN, SPREAD)).view(2, 3, 1, 1).mul(255)
-    planes = rgb.permute(0, 3, 1, 2).contiguous()  # while they are bytes
-    return planes.float().sub_(mean).mul_(1 / spread)
-
-
-def shrink(picture: Picture, size: tuple[int, int]) -> Picture:
-    """The whole picture at another size, as at inference."""
-    height, width = picture.size
-    return crop(picture, (0, 0, width, height), size)
-
-
-def _ahead(items: Iterator[Batch]) -> Iterator[Batch]:
-    """The same items, made up to AHEAD in advance by a thread."""
-    waiting: Queue[Batch | BaseException] = Queue(AHEAD)
-    closed = Event()
-
-    def work() -> None:
-        cv2.setNumThreads(1)
-        try:
-            while not closed.is_set():
-                waiting.put(next(items))
-        except BaseException as error:  # handed to the one who waits for the next item
-            waiting.put(error)
-
-    Thread(target=work, daemon=True, name="batches").start()
-    try:
-        while True:
-            item = waiting.get()
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        closed.set()
-        with suppress(Empty):
-            while True:
-                waiting.get_nowait()  # lets the thread see that it is over
+        first = shard.instances(picture).start
+        names = shard.categories[shard.category[shard.instances(picture)]]
+        rows = np.array([first + i for i, name in enumerate(names) if name in self._names], np.int64)
+        classes = np.array([self._names.index(name) for name in names if name in self._names], np.int64)
+        room = max(len(skeleton.keypoints) for skeleton in self.skeletons)
+        lengths = np.array([len(skeleton.keypoints) for skeleton in self.skeletons])
+        keypoints = shard.keypoints[rows, :room].copy()
+        keypoints[np.arange(room) >= lengths[classes][:, None]] = (0, 0, -1)
+        return Picture(shard.picture(picture), shard.box[rows], keypoints, classes, shard.ignore[rows])

@@ -29,6 +29,10 @@ class Noised:
     queries: Denoising
     instance: Tensor
 
+    def to(self, device: torch.device) -> Noised:
+        """The same on a device."""
+        return Noised(Denoising(*(part.to(device) for part in self.queries)), self.instance.to(device))
+
 
 def add_noise(
     targets: Targets, classes: int, groups: int, slots: int, generator: torch.Generator | None = None

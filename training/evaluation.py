@@ -25,12 +25,17 @@ NOWHERE = -1e6
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One predicted instance: box [4] xyxy px, score, keypoints [K, 2] px (NaN: not given), identity if tracked."""
+    """One predicted instance: box [4] xyxy px, score, keypoints [K, 2] px (NaN: not given), identity if tracked.
+
+    Where the model tells them, `keypoint_scores` [K] and `keypoint_sigmas` [K] px.
+    """
 
     box: NDArray[np.float64]
     score: float
     keypoints: NDArray[np.float64]
     id: int | None = None
+    keypoint_scores: NDArray[np.float64] | None = None
+    keypoint_sigmas: NDArray[np.float64] | None = None
 
 
 def found(
@@ -59,7 +64,7 @@ def pck(
     """
     errors: list[NDArray[np.float64]] = []
     for instances, candidates in zip(truth, predicted, strict=True):
-        matches = dict(_matches(instances, candidates, 0.3))
+        matches = dict(matched(instances, candidates, 0.3))
         for index, instance in enumerate(instances):
             if instance.ignore:
                 continue
@@ -116,7 +121,7 @@ def idf1(truth: Sequence[Sequence[Instance]], predicted: Sequence[Sequence[Found
     true_frames: Counter[int] = Counter()
     predicted_frames: Counter[int] = Counter()
     for instances, candidates in zip(truth, predicted, strict=True):
-        excused = {c for i, c in _matches(instances, candidates, 0.5) if instances[i].ignore}
+        excused = {c for i, c in matched(instances, candidates, 0.5) if instances[i].ignore}
         wanted = [i for i in instances if not i.ignore]
         given = [p for index, p in enumerate(candidates) if index not in excused]
         true_frames.update(i.id for i in wanted)
@@ -143,7 +148,7 @@ def _ious(instances: Sequence[Instance], candidates: Sequence[Found]) -> NDArray
     return overlap / np.maximum(union, 1e-12)
 
 
-def _matches(instances: Sequence[Instance], candidates: Sequence[Found], least: float) -> list[tuple[int, int]]:
+def matched(instances: Sequence[Instance], candidates: Sequence[Found], least: float) -> list[tuple[int, int]]:
     """Pairs (instance, candidate) with the largest sum of IoU, none of them below `least`."""
     iou = _ious(instances, candidates)
     iou[iou < least] = 0.0

@@ -41,7 +41,7 @@ def similarity(predicted: Tensor, keypoints: Tensor, boxes: Tensor, sigmas: Tens
     Args:
         predicted, keypoints: [..., K, 2] fractions of the image, broadcasting.
         boxes: [..., 4] cx, cy, w, h of the true instances, whose silhouette is taken as a share of the box.
-        sigmas: [K].
+        sigmas: [K], or [..., K].
         aspect: width / height of the image.
 
     Returns:

@@ -42,6 +42,10 @@ def initialise(model: XPose) -> None:
         last = cast(nn.Linear, mlp.layers[-1])
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
+    if model.confidence is not None:
+        last = cast(nn.Linear, model.confidence.mlp.layers[-1])
+        nn.init.zeros_(last.weight)
+        last.bias.data = torch.tensor((1.0, -2.0))  # most keypoints can be seen; an eighth of the box
     for module in model.modules():
         if isinstance(module, DeformableAttention):
             _rings(module)

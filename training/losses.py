@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from engines.xpose import Layer, Stages
+from training.confidence import confidence_loss
 from training.denoising import Noised
 from training.geometry import overlap, similarity
 from training.initialise import START_LOGIT
@@ -35,6 +36,7 @@ class Weights:
     keypoint: float = 50.0
     oks: float = 4.0
     heat: float = 2.0
+    confidence: float = 0.5
     hidden: float = 0.4  # a keypoint nobody can see counts this much
 
 
@@ -44,7 +46,7 @@ class Losses:
 
     Attributes:
         weights: how much each part counts.
-        sigmas: [K] COCO's spread of every keypoint.
+        sigmas: [C, K] COCO's spread of every keypoint of the classes asked for.
         proposal_size: side of a proposal on the finest level as a fraction of the image; it doubles per level.
         levels: number of levels, of which the finest has stride 8.
     """
@@ -59,7 +61,7 @@ class Losses:
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The sum to be minimised and, to be watched, parts of it: those of the last layer, and those of the tokens.
 
-        `seeds` [K, D] are the keypoint prompts as the decoder gets them; without them there is no heat loss.
+        `seeds` [B, C, K, D] are the keypoint prompts as the decoder gets them; without them there is no heat loss.
         """
         with torch.autocast(targets.boxes.device.type, enabled=False):
             assert stages.proposals is not None  # it is there in training
@@ -67,10 +69,14 @@ class Losses:
             # Groups do not see each other, so only the box layers can tell which of several queries on one instance
             # is to answer; the keypoint layers keep to that.
             kept = stages.group_index[:, :, None] == query[-1][:, None, :]
-            posed, parts, _ = self._layers(stages.keypoint_layers, targets, kept)
+            posed, parts, answer = self._layers(stages.keypoint_layers, targets, kept, stages.group_classes)
             dense = self._dense(stages, targets)
             total = searched + posed + dense
             parts["dense"] = dense
+            if stages.output.visibility is not None:
+                own = answer[-1].where(_own_class(answer[-1:], stages.group_classes, targets)[0], -1)
+                parts["confidence"] = confidence_loss(stages.output, own, targets)
+                total = total + self.weights.confidence * parts["confidence"]
             if seeds is not None:
                 parts["heat"] = self._heat(stages.memory.float(), seeds.float(), targets)
                 total = total + self.weights.heat * parts["heat"]
@@ -80,14 +86,22 @@ class Losses:
         return total, {name: part.detach() for name, part in parts.items()}
 
     def _layers(
-        self, layers: Sequence[Layer], targets: Targets, kept: Tensor | None = None
+        self,
+        layers: Sequence[Layer],
+        targets: Targets,
+        kept: Tensor | None = None,
+        group_classes: Tensor | None = None,
     ) -> tuple[Tensor, dict[str, Tensor], Tensor]:
-        """Weighted sum over layers of one kind, the unweighted parts of the last, and the queries [L, B, M] matched."""
+        """Weighted sum over layers of one kind, the unweighted parts of the last, and the queries [L, B, M] matched.
+
+        Where a group took an instance for another class, whose keypoints it has, its keypoints cannot learn.
+        """
         logits = torch.stack([layer.logits for layer in layers]).float()  # [L, B, Q, C]
         boxes = torch.stack([layer.boxes for layer in layers]).float()
         given = [layer.keypoints for layer in layers if layer.keypoints is not None]
         keypoints = torch.stack(given).float() if given else None  # [L, B, Q, K, 2]
-        query = match(logits, boxes, targets, keypoints, self.sigmas if given else None, kept)  # [L, B, M]
+        sigmas = self.sigmas[targets.classes]  # [B, M, K]
+        query = match(logits, boxes, targets, keypoints, sigmas if given else None, kept)  # [L, B, M]
         matched = query >= 0
         found, count = matched.float(), targets.count
 
@@ -97,7 +111,7 @@ class Losses:
         one_hot = F.one_hot(targets.classes, logits.shape[-1]).float().expand(*query.shape, -1)
         wanted = wanted.scatter(2, rows[..., None].expand_as(one_hot), one_hot)[:, :, :-1]
         demanded = wanted.amax(-1).bool() | ~_ignored(boxes, targets)
-        parts = {"class": (focal(logits, wanted) * demanded[..., None]).sum((1, 2, 3)) / count}
+        parts = {"class": (focal(logits, wanted) * demanded[..., None] * targets.known[:, None]).sum((1, 2, 3)) / count}
 
         picked = _pick(boxes, query)
         parts["box"] = ((picked - targets.boxes).abs().sum(-1) * found).sum((1, 2)) / count
@@ -106,9 +120,11 @@ class Losses:
         total = weights.classes * parts["class"] + weights.box * parts["box"] + weights.giou * parts["giou"]
         if keypoints is not None:
             points = _pick(keypoints.flatten(-2), query).unflatten(-1, keypoints.shape[-2:])
+            if group_classes is not None:
+                found = found * _own_class(query, group_classes, targets)
             share = self._shares(targets.visibility) * found[..., None]  # [L, B, M, K]
             distance = (points - targets.keypoints).abs().sum(-1)
-            alike = similarity(points, targets.keypoints, targets.boxes, self.sigmas, targets.aspect)
+            alike = similarity(points, targets.keypoints, targets.boxes, sigmas, targets.aspect)
             parts["keypoint"] = (distance * share).sum((1, 2, 3)) / count
             parts["oks"] = ((1 - alike) * share).sum((1, 2, 3)) / count
             total = total + weights.keypoint * parts["keypoint"] + weights.oks * parts["oks"]
@@ -142,7 +158,7 @@ class Losses:
         spared = ((near & (away <= 1)) | inside).any(-1) & ~found
 
         one_hot = F.one_hot(targets.classes.gather(1, nearest), logits.shape[-1]).float() * found[..., None]
-        demanded = (valid & ~spared).float()[..., None]
+        demanded = (valid & ~spared).float()[..., None] * targets.known[:, None]
         count = found.sum().clamp(min=1)
         classes = (focal(logits, one_hot) * demanded).sum() / count
         # Only the few positive tokens have a box to learn.
@@ -160,13 +176,19 @@ class Losses:
         """
         centre, cell, level = (x.to(memory.device) for x in token_grid(targets.size, self.levels))
         fine = level < 2
-        logits = memory[:, fine] @ seeds.T * seeds.shape[-1] ** -0.5 - START_LOGIT  # [B, S, K]
+        logits = torch.einsum("bsd,bckd->bsck", memory[:, fine], seeds) * seeds.shape[-1] ** -0.5 - START_LOGIT
         offset = (centre[fine][:, None, None] - targets.keypoints[:, None]).abs()  # [B, S, M, K, 2]
         near = (offset <= 0.75 * cell[fine][:, None, None]).all(-1)
-        positive = (near & (targets.visibility == 2)[:, None]).any(2)
-        hidden = (near & (targets.visibility == 1)[:, None]).any(2)
-        loss = focal(logits, positive.float()) * (positive | ~hidden)
-        return loss.sum() / positive.sum().clamp(min=1)
+        of_class = F.one_hot(targets.classes, seeds.shape[1]) * (targets.real | targets.ignore)[..., None]  # [B, M, C]
+
+        def lies_on(state: int) -> Tensor:
+            """[B, S, C, K] True where a token lies on a keypoint of that visibility."""
+            on = (near & (targets.visibility == state)[:, None]).float()
+            return torch.einsum("bsmk,bmc->bsck", on, of_class.float()) > 0
+
+        positive, hidden = lies_on(2), lies_on(1)
+        demanded = (positive | ~hidden) * targets.known[:, None, :, None]
+        return (focal(logits, positive.float()) * demanded).sum() / positive.sum().clamp(min=1)
 
     def _denoising(self, layers: Sequence[Layer], targets: Targets, noised: Noised) -> Tensor:
         """Positive noised queries find their instance again, the negative ones say that they are none."""
@@ -178,7 +200,8 @@ class Losses:
         spared = _ignored(boxes, targets) & ~found
         count = found.sum().clamp(min=1)
         true = targets.boxes.gather(1, slot[..., None].expand(-1, -1, 4))
-        classes = (focal(logits, one_hot.expand_as(logits)) * ~spared[..., None]).sum() / count
+        demanded = ~spared[..., None] * targets.known[:, None]
+        classes = (focal(logits, one_hot.expand_as(logits)) * demanded).sum() / count
         l1 = ((boxes - true).abs().sum(-1) * found).sum() / count
         giou = ((1 - overlap(boxes, true)[1]) * found).sum() / count
         return self.weights.classes * classes + self.weights.box * l1 + self.weights.giou * giou
@@ -213,6 +236,11 @@ def _ignored(boxes: Tensor, targets: Targets) -> Tensor:
     with torch.no_grad():
         iou = overlap(boxes[..., None, :], targets.boxes[:, None])[0]  # [L, B, Q, M]
         return ((iou > IGNORED_IOU) & targets.ignore[:, None]).any(-1)
+
+
+def _own_class(query: Tensor, group_classes: Tensor, targets: Targets) -> Tensor:
+    """[L, B, M] True where the matched group has the keypoints of the instance's class."""
+    return group_classes.expand(len(query), -1, -1).gather(2, query.clamp(min=0)) == targets.classes
 
 
 def _pick(values: Tensor, query: Tensor) -> Tensor:

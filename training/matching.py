@@ -30,7 +30,7 @@ def match(
     Args:
         logits: [L, B, Q, C] of L layers (decoder layers of one kind).
         boxes: [L, B, Q, 4] cx, cy, w, h.
-        keypoints: [L, B, Q, K, 2], with sigmas [K], where the layers predict them.
+        keypoints: [L, B, Q, K, 2], with sigmas [B, M, K], where the layers predict them.
         kept: [B, Q, M] True for pairs that an earlier layer matched and that stay.
 
     Returns:
@@ -61,7 +61,7 @@ def pair_costs(
         share = labelled / labelled.sum(-1, keepdim=True).clamp(min=1)
         points, true_points = keypoints[..., None, :, :], targets.keypoints[:, None]
         distance = (points - true_points).abs().sum(-1)  # [L, B, Q, M, K]
-        alike = similarity(points, true_points, true_boxes, sigmas, targets.aspect)
+        alike = similarity(points, true_points, true_boxes, sigmas[:, None], targets.aspect)
         total = total + ((KEYPOINT * distance + OKS * (1 - alike)) * share).sum(-1)
     return total
 

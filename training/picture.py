@@ -23,9 +23,11 @@ class Picture:
     Attributes:
         rgb: uint8 [H, W, 3].
         boxes: float32 [n, 4] x0, y0, x1, y1, inside the picture.
-        keypoints: float32 [n, K, 3] x, y and COCO's visibility (0 outside or unknown, 1 hidden, 2 visible).
+        keypoints: float32 [n, K, 3] x, y and visibility: 2 visible, 1 hidden, 0 outside the picture, -1 not annotated
+            or none of the category's.
         classes: int64 [n].
         ignore: bool [n] neither positive nor negative.
+        areas: float32 [n] silhouettes in px^2, NaN where unknown; None once the picture has been changed.
     """
 
     rgb: NDArray[Any]
@@ -33,6 +35,7 @@ class Picture:
     keypoints: NDArray[np.float32]
     classes: NDArray[np.int64]
     ignore: NDArray[np.bool_]
+    areas: NDArray[np.float32] | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -40,15 +43,12 @@ class Picture:
         return self.rgb.shape[0], self.rgb.shape[1]
 
 
-def mirror(picture: Picture, pairs: Sequence[tuple[int, int]]) -> Picture:
-    """Left becomes right; `pairs` are the keypoints that change places because they are a body's left and right."""
+def mirror(picture: Picture, orders: NDArray[np.int64]) -> Picture:
+    """Left becomes right; `orders` [C, K] says for every class which keypoint takes the place of which."""
     width = picture.size[1]
     boxes = picture.boxes.copy()
     boxes[:, [0, 2]] = width - picture.boxes[:, [2, 0]]
-    order = np.arange(picture.keypoints.shape[1])
-    for a, b in pairs:
-        order[[a, b]] = b, a
-    keypoints = picture.keypoints[:, order]
+    keypoints = np.take_along_axis(picture.keypoints, orders[picture.classes][..., None], 1)
     keypoints[..., 0] = width - keypoints[..., 0]
     return Picture(picture.rgb[:, ::-1], boxes, keypoints, picture.classes, picture.ignore)
 
@@ -77,7 +77,7 @@ def crop(
     keypoints = picture.keypoints.copy()
     keypoints[..., :2] = (keypoints[..., :2] - corner) * scale
     inside = ((keypoints[..., :2] >= 0) & (keypoints[..., :2] < (wide, tall))).all(-1)
-    keypoints[..., 2] *= inside
+    keypoints[..., 2] = np.where(keypoints[..., 2] > 0, keypoints[..., 2] * inside, keypoints[..., 2])
     area = sides.prod(-1)
     ignore = (
         picture.ignore

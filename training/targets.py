@@ -15,10 +15,11 @@ class Targets:
     Attributes:
         boxes: [B, M, 4] cx, cy, w, h of the part inside the image.
         keypoints: [B, M, K, 2] x, y; anything where the visibility is 0.
-        visibility: [B, M, K] 0 outside the image or not annotated, 1 hidden, 2 visible.
+        visibility: [B, M, K] 2 visible, 1 hidden, 0 outside the image, -1 not annotated or none of the category's.
         classes: [B, M] index of the instance prompt.
         real: [B, M] True where the slot holds an instance that is to be found.
         ignore: [B, M] True where it holds one that may be found or not. Padding is neither.
+        known: [B, C] True where every instance of the class in the image is annotated, so that the others are mistakes.
         size: height, width of the images in px.
     """
 
@@ -28,13 +29,14 @@ class Targets:
     classes: Tensor
     real: Tensor
     ignore: Tensor
+    known: Tensor
     size: tuple[int, int]
 
     def to(self, device: torch.device) -> Targets:
         """The same on a device."""
         moved = {
             name: getattr(self, name).to(device, non_blocking=True)
-            for name in ("boxes", "keypoints", "visibility", "classes", "real", "ignore")
+            for name in ("boxes", "keypoints", "visibility", "classes", "real", "ignore", "known")
         }
         return replace(self, **moved)
 

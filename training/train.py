@@ -1,10 +1,10 @@
-"""Train xpose-nano, with its text encoder, on a rendered bank.
+"""Train X-Pose, with the encoders of its prompts, on rendered banks and annotated pictures.
 
-    torchrun --nproc-per-node 2 -m training.train --bank data/bank --out out/nano --images 200000 --seed 1
+    torchrun --nproc-per-node 2 run_stream.py train --data data/bank --test data/bank-test --out out/nano
 
 Two processes of one thread each are faster on two cores than one process of two. `last.pt` in the folder is written
 every few minutes; after an interruption of any kind the same command with `--resume` goes on from there. `curve.csv`
-and `curve.png` show the course; `xpose-nano.safetensors` is the averaged model at the end, `--export` writes it before.
+and `curve.png` show the course; `xpose.safetensors` is the averaged model at the end, `--export` writes it before.
 """
 
 from __future__ import annotations
@@ -16,91 +16,103 @@ import signal
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import torch
 import torch.distributed as distributed
-import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from engines.checkpoint import save
-from engines.prompts import SKELETONS, Skeleton
-from engines.xpose import XPoseConfig
+from engines.checkpoint import Checkpoint, save
+from engines.text import WordEncoder
+from training.batches import batches
+from training.coco import Problems
 from training.curve import Curve, plot
-from training.dataset import Bank, BankError, batches
+from training.dataset import DataError
+from training.mixture import Mixture
+from training.prompted import Prompted
 from training.sampling import compile_sampling
-from training.trainer import Prompted, Recipe, Trainer
+from training.sources import open_sources
+from training.start import start
+from training.trainer import Recipe, Trainer
 from training.validation import validate
 
-ROW_EVERY, SAVE_EVERY, VALIDATE_EVERY = 20.0, 180.0, 480.0  # seconds
-CHECKPOINT = "xpose-nano.safetensors"
+VALIDATE_EVERY = 480.0  # seconds
+ROWS_PER_SAVE = 9
+CHECKPOINT = "xpose.safetensors"
 
 
-def main(
-    bank: Annotated[Path, typer.Option(help="Folder of rendered shards.")] = Path("data/bank"),
-    test: Annotated[Path, typer.Option(help="Folder of held-out shards, for validation.")] = Path("data/bank-test"),
-    out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("out/nano"),
-    images: Annotated[int, typer.Option(help="Images to train on, all processes together.", min=1)] = 200_000,
-    batch: Annotated[int, typer.Option(help="Images per step and process.", min=1)] = 8,
-    seed: Annotated[int, typer.Option(help="Random seed.", min=0)] = 1,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from last.pt, if it is there.")] = False,
-    export: Annotated[Path | None, typer.Option(help="Only write the averaged model of last.pt to this file.")] = None,
-) -> None:
-    """Train xpose-nano on a rendered bank."""
-    try:
-        with processes() as device:
-            run = Run(Recipe(images, batch, seed), out, device)
-            if export is not None:
-                run.resume()
-                run.export(export)
-                return
-            run.begin(resume)
-            run.train(Bank(bank), Bank(test) if run.first and any(test.glob("shard-*.npz")) else None)
-    except (BankError, FileNotFoundError, FileExistsError) as error:
-        Console(stderr=True).print(f"[red]{error}[/red]", soft_wrap=True)
-        raise typer.Exit(1) from None
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What to train; see `run_stream.py train --help`."""
+
+    data: Sequence[str]
+    out: Path
+    recipe: Recipe
+    test: Sequence[str] = field(default_factory=tuple)
+    without: Sequence[str] = field(default_factory=tuple)
+    weights: Path | None = None
+    clip: Path | None = None
+    problems: Problems = "skip"
+    resume: bool = False
+    save_every: float = 180.0  # seconds
+
+
+def train(order: Order) -> None:
+    """Train until the images are used up, or Ctrl-C or SIGTERM. Raises DataError, CheckpointError or PromptError."""
+    with processes() as device:
+        run = Run(order, device)
+        run.begin()
+        test = open_sources(order.test, without=order.without) if run.first and order.test else None
+        run.train(test)
+
+
+def export(order: Order, path: Path) -> None:
+    """Only write the averaged model of a training that is under way, or was."""
+    with processes() as device:
+        run = Run(order, device)
+        run.resume()
+        run.export(path)
 
 
 class Run:
     """A training with its folder: what is written when."""
 
-    def __init__(self, recipe: Recipe, out: Path, device: torch.device) -> None:
-        torch.manual_seed(recipe.seed)
-        self.skeleton = Skeleton.load(SKELETONS / "person.yaml")
-        prompted = Prompted(XPoseConfig.nano(), (self.skeleton.category,), self.skeleton.keypoints)
-        self.trainer = Trainer(prompted, self.skeleton.sigmas, recipe, device)
-        self.recipe, self.out = recipe, out
-        self.last = out / "last.pt"
+    def __init__(self, order: Order, device: torch.device) -> None:
+        torch.manual_seed(order.recipe.seed)
+        self.order, self.recipe, self.out = order, order.recipe, order.out
+        self.data = open_sources(order.data, order.problems, order.without)
+        prompted, self.origin = start(self.data.skeletons, order.weights, order.clip)
+        self.trainer = Trainer(prompted, self.data, order.recipe, device)
+        self.last = self.out / "last.pt"
         self.first = self.trainer.rank == 0
-        self.pictures = 0
         self.metrics: dict[str, float] = {}
 
-    def begin(self, resume: bool) -> None:
-        """Start anew, or go on from what was saved. Raises FileExistsError rather than overwrite a training."""
+    def begin(self) -> None:
+        """Start anew, or go on from what was saved. Raises DataError rather than overwrite a training."""
         self.out.mkdir(parents=True, exist_ok=True)
         if self.last.exists():
-            if not resume:
-                raise FileExistsError(f"{self.last} exists; add --resume to go on with it or choose another --out.")
+            if not self.order.resume:
+                raise DataError(f"{self.last} exists; add --resume to go on with it or choose another --out.")
             self.resume()
 
     def resume(self) -> None:
-        """Raises FileNotFoundError when nothing was saved."""
+        """Raises DataError when nothing was saved."""
         if not self.last.exists():
-            raise FileNotFoundError(f"There is no {self.last}; train first.")
+            raise DataError(f"There is no {self.last}; train first.")
         self.trainer.load(self.last)
 
-    def train(self, bank: Bank, test: Bank | None) -> None:
+    def train(self, test: Mixture | None) -> None:
         """Until the images are used up or a signal comes; both end with everything saved."""
-        trainer, recipe = self.trainer, self.recipe
-        self.pictures = len(bank)
+        trainer, recipe, config = self.trainer, self.recipe, self.trainer.prompted.model.config
+        sides = config.short_side, config.long_side
         ranks = {"rank": trainer.rank, "ranks": trainer.ranks}
-        source = batches(bank, recipe.batch, self.skeleton.pairs, recipe.seed, trainer.images, **ranks)
+        source = batches(self.data, recipe.batch, sides, recipe.seed, trainer.images, **ranks)
         curve = Curve(self.out / "curve.csv", trainer.images) if self.first else None
         clock = Clock()
         sums: dict[str, Any] = defaultdict(float)
@@ -116,7 +128,7 @@ class Run:
                 trainer.minutes = begun + clock.minutes
                 done = stop or trainer.images >= recipe.images
                 checked = test is not None and (clock.due("validate", VALIDATE_EVERY) or (done and not stop))
-                if done or checked or clock.due("row", ROW_EVERY):
+                if done or checked or clock.due("row", self.order.save_every / ROWS_PER_SAVE):
                     row = {name: float(total) / steps for name, total in sums.items()}
                     row |= {"images": trainer.images, "minutes": trainer.minutes, "rate": trainer.rate}
                     row["images_per_s"] = steps * recipe.batch * trainer.ranks / clock.lap()
@@ -127,22 +139,27 @@ class Run:
                     report.show(row)
                     sums.clear()
                     steps = 0
-                if done or clock.due("save", SAVE_EVERY):
+                if done or clock.due("save", self.order.save_every):
                     trainer.save(self.last)
         if curve is not None:
             self.finish(curve, stop)
 
-    def check(self, test: Bank) -> dict[str, float]:
+    def averaged(self) -> Checkpoint:
+        """The average as what can be prompted."""
+        prompted = self.trainer.average.module
+        assert isinstance(prompted, Prompted)
+        text = prompted.text
+        assert text is None or isinstance(text, WordEncoder)
+        return Checkpoint(prompted.model, text, clip=self.origin)
+
+    def check(self, test: Mixture) -> dict[str, float]:
         """Validate the average."""
-        averaged = self.trainer.average.module
-        assert isinstance(averaged, Prompted)
-        with torch.no_grad():
-            prompts = averaged.prompts()
-        self.metrics = validate(averaged.model, *prompts, test, self.skeleton.sigmas)
+        clip = str(self.order.clip) if self.order.clip else None
+        self.metrics = validate(self.averaged(), test, clip=clip)
         return self.metrics
 
     def finish(self, curve: Curve, stopped: bool) -> None:
-        """Draw the curve and, when the training is over, write the product's checkpoint."""
+        """Draw the curve and, when the training is over, write the checkpoint."""
         plot(curve.path, self.out / "curve.png")
         if stopped:
             print(f"Stopped and saved at {self.trainer.images} images; --resume goes on.")
@@ -151,22 +168,22 @@ class Run:
 
     def export(self, path: Path) -> None:
         """Write the average as a checkpoint of the product."""
-        averaged = self.trainer.average.module
-        assert isinstance(averaged, Prompted)
-        start = ["python"] if self.trainer.ranks == 1 else ["torchrun", "--nproc-per-node", str(self.trainer.ranks)]
+        averaged, trainer = self.averaged(), self.trainer
+        begin = ["python"] if trainer.ranks == 1 else ["torchrun", "--nproc-per-node", str(trainer.ranks)]
         provenance = {
-            "command": shlex.join([*start, "-m", "training.train", *sys.argv[1:]]),
+            "command": shlex.join([*begin, *sys.argv]),
             "recipe": asdict(self.recipe),
-            "processes": self.trainer.ranks,
-            "device": str(self.trainer.device),
-            "images": self.trainer.images,
-            "minutes": round(self.trainer.minutes, 1),
-            "pictures": self.pictures,
+            "categories": [skeleton.category for skeleton in self.data.skeletons],
+            "processes": trainer.ranks,
+            "device": str(trainer.device),
+            "images": trainer.images,
+            "minutes": round(trainer.minutes, 1),
+            "pictures": len(self.data),
             "validation": self.metrics,
             "torch": torch.__version__,
             "written": datetime.now(UTC).isoformat(timespec="seconds"),
         }
-        save(path, averaged.model, averaged.text, provenance)
+        save(path, averaged.model, averaged.text_encoder, provenance)
         print(f"Wrote {path}.")
 
 
@@ -216,7 +233,17 @@ class Report:
 
     def show(self, row: dict[str, float]) -> None:
         """Tell what a row of the curve says."""
-        names = "loss", "class", "keypoint", "oks", "gradient", "images_per_s", "PCK@0.1", "PCK@0.2", "AP", "recall"
+        names = (
+            "loss",
+            "class",
+            "keypoint",
+            "contrast",
+            "gradient",
+            "images_per_s",
+            "PCK@0.1",
+            "PCK@0.1 by example",
+            "AP",
+        )
         line = "  ".join(f"{name} {row[name]:.3g}" for name in names if name in row)
         if self._live:
             self._progress.update(self._task, completed=row["images"], description=line)
@@ -263,7 +290,3 @@ def interruptible() -> Iterator[Callable[[], bool]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-if __name__ == "__main__":
-    typer.run(main)

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+import pickle
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import torch.distributed as distributed
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from engines.prompts import instance_text, keypoint_text
-from engines.text import WordEncoder, words_of
-from engines.xpose import XPose, XPoseConfig
+from training.asked import ask
 from training.average import Average
-from training.dataset import Batch
+from training.batches import Batch
+from training.dataset import DataError
 from training.denoising import add_noise
-from training.initialise import initialise
 from training.losses import Losses
+from training.mixture import Mixture
+from training.prompted import Prompted
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,29 +42,15 @@ class Recipe:
     average: float = 0.998
     noise_groups: int = 2
     noise_slots: int = 4
+    classes: int = 8  # asked for in a step, present and absent ones
+    rewording: float = 0.5  # probability of other words
+    shares: tuple[float, float, float] = (0.5, 0.3, 0.2)  # of prompts in words, by example, and both
+    contrast: float = 0.5  # weight of the contrast between words and examples
 
     def share(self, step: int, images: int) -> float:
         """Share of the full rate: a linear start over steps, then half a cosine over the images seen."""
         cosine = (1 + math.cos(math.pi * min(images / self.images, 1.0))) / 2
         return min(1.0, (step + 1) / self.warm_up) * (self.final + (1 - self.final) * cosine)
-
-
-class Prompted(nn.Module):
-    """X-Pose and the text encoder that is trained with it."""
-
-    def __init__(self, config: XPoseConfig, categories: Sequence[str], keypoints: Sequence[str]) -> None:
-        super().__init__()
-        self.categories = tuple(map(instance_text, categories))
-        self.keypoints = tuple(map(keypoint_text, keypoints))
-        words = sorted({word for text in (*self.categories, *self.keypoints) for word in words_of(text)})
-        self.model = XPose(config)
-        initialise(self.model)
-        self.text = WordEncoder(words, config.prompt_dim, self.categories)
-
-    def prompts(self) -> tuple[Tensor, Tensor]:
-        """Embeddings of the categories [C, P] and of the keypoints [K, P]."""
-        both = self.text((*self.categories, *self.keypoints))
-        return both[: len(self.categories)], both[len(self.categories) :]
 
 
 class Trainer:
@@ -76,12 +62,11 @@ class Trainer:
         average: what to validate and to ship.
     """
 
-    def __init__(self, prompted: Prompted, sigmas: Sequence[float], recipe: Recipe, device: torch.device) -> None:
-        config = prompted.model.config
+    def __init__(self, prompted: Prompted, data: Mixture, recipe: Recipe, device: torch.device) -> None:
+        self.data = data
         self.recipe, self.device = recipe, device
         self.prompted = prompted.to(device).train()
         self.average = Average(self.prompted, recipe.average)
-        self.losses = Losses(torch.tensor(sigmas, device=device), config.proposal_size, config.levels)
         self.ranks = distributed.get_world_size() if distributed.is_initialized() else 1
         self.rank = distributed.get_rank() if distributed.is_initialized() else 0
         self.images = self.steps = 0
@@ -102,7 +87,7 @@ class Trainer:
 
     def step(self, batch: Batch, stop: bool = False) -> tuple[dict[str, Tensor], bool]:
         """Learn from a batch. Returns the losses with gradient norm, and whether any process wants to stop."""
-        parts = self._backward(batch.to(self.device))
+        parts = self._backward(replace(batch, images=batch.images.to(self.device, non_blocking=True)))
         self._gradient[-1] = float(stop)
         if self.ranks > 1:
             distributed.all_reduce(self._gradient)
@@ -129,22 +114,35 @@ class Trainer:
         return self.recipe.rate * self.recipe.share(self.steps, self.images)
 
     def _backward(self, batch: Batch) -> dict[str, Tensor]:
-        recipe = self.recipe
-        seed = np.random.SeedSequence((recipe.seed, self.rank, self.images)).generate_state(1).item()
-        generator = torch.Generator().manual_seed(seed)
-        noised = add_noise(
-            batch.targets, len(self.prompted.categories), recipe.noise_groups, recipe.noise_slots, generator
+        recipe, model = self.recipe, self.prompted.model
+        seed = np.random.SeedSequence((recipe.seed, self.rank, self.images))
+        generator = torch.Generator().manual_seed(seed.generate_state(1).item())
+        asked = ask(
+            batch.targets,
+            self.data,
+            np.random.default_rng(seed),
+            classes=recipe.classes,
+            rewording=recipe.rewording,
+            shares=recipe.shares,
         )
+        count = len(asked.skeletons)
+        noised = add_noise(asked.targets, count, recipe.noise_groups, recipe.noise_slots, generator).to(self.device)
+        asked = asked.to(self.device)
         # On a CPU the fused attention is slower than plain products: there are few tokens in many groups.
         plain = sdpa_kernel(SDPBackend.MATH) if self.device.type == "cpu" else nullcontext()
         with plain:
             with torch.autocast(self.device.type, torch.bfloat16):
-                prompts = self.prompted.prompts()
-                stages = self.prompted.model.stages(batch.images, *prompts, denoise=noised.queries)
-                seeds = self.prompted.model.projection_kpt(prompts[1])
-            total, parts = self.losses(stages, batch.targets, noised, seeds)
+                levels = model.levels(batch.images)
+                instances, keypoints, contrast = self.prompted.prompts(levels, asked)
+                stages = model.stages(
+                    batch.images, instances, keypoints, asked.mask, denoise=noised.queries, levels=levels
+                )
+                seeds = model.projection_kpt(keypoints)
+            losses = Losses(asked.sigmas, model.config.proposal_size, model.config.levels)
+            total, parts = losses(stages, asked.targets, noised, seeds)
+            total = total + recipe.contrast * contrast
             total.backward()
-        return {"loss": total.detach()} | parts
+        return {"loss": total.detach(), "contrast": contrast.detach()} | parts
 
     def save(self, path: Path) -> None:
         """Write everything needed to go on, atomically."""
@@ -162,9 +160,12 @@ class Trainer:
         os.replace(partial, path)
 
     def load(self, path: Path) -> None:
-        """Go on where `save` was called."""
-        state: dict[str, Any] = torch.load(path, map_location=self.device, weights_only=True)
-        self.prompted.load_state_dict(state["prompted"])
+        """Go on where `save` was called. Raises DataError when the state is damaged or that of another model."""
+        try:
+            state: dict[str, Any] = torch.load(path, map_location=self.device, weights_only=True)
+            self.prompted.load_state_dict(state["prompted"])
+        except (EOFError, OSError, RuntimeError, LookupError, pickle.UnpicklingError) as error:
+            raise DataError(f"{path} is damaged, or of a training with other data; choose another --out.") from error
         self.average.module.load_state_dict(state["average"])
         self.average.steps = state["average_steps"]
         self.optimiser.load_state_dict(state["optimiser"])

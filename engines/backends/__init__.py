@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 Precision = str  # "float32" or "float16"
-Answer = tuple[Tensor, Tensor, Tensor]  # logits, boxes, keypoints of an XPoseOutput
+Answer = tuple[Tensor, ...]  # the parts of an XPoseOutput that the model gives
 Run = Callable[..., Answer]
 
 

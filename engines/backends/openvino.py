@@ -51,8 +51,7 @@ class OpenVino:
 
         def run(*given: Tensor) -> Answer:
             arrays = [np.ascontiguousarray(tensor.numpy()) for tensor in given]
-            logits, boxes, keypoints = request.infer(arrays, share_inputs=True).values()
-            return torch.from_numpy(logits), torch.from_numpy(boxes), torch.from_numpy(keypoints)
+            return tuple(torch.from_numpy(part) for part in request.infer(arrays, share_inputs=True).values())
 
         return run
 

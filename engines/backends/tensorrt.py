@@ -8,7 +8,6 @@ Not checked: TensorRT's kernels, their speed, saving and loading, CUDA graphs. d
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from engines.backends import Answer, Precision, Run
 from engines.half import halve
 from engines.xpose.deformable import DeformableAttention, sample_maps
 
@@ -37,7 +37,7 @@ class TensorRT:
 
     name = "tensorrt"
 
-    def unavailable(self, device: torch.device, precision: str) -> str | None:
+    def unavailable(self, device: torch.device, precision: Precision) -> str | None:
         """See Backend."""
         if device.type != "cuda" or not torch.cuda.is_available():
             return "TensorRT needs an NVIDIA GPU, and there is none."
@@ -45,7 +45,7 @@ class TensorRT:
             return "TensorRT is not installed; pip install 'xpose-stream[tensorrt]'."
         return None
 
-    def build(self, model: nn.Module, inputs: tuple[Tensor, ...], precision: str, path: Path) -> None:
+    def build(self, model: nn.Module, inputs: tuple[Tensor, ...], precision: Precision, path: Path) -> None:
         """See Backend."""
         import torch_tensorrt
 
@@ -57,22 +57,21 @@ class TensorRT:
         )
         torch_tensorrt.save(compiled, str(path), arg_inputs=list(inputs))
 
-    def load(self, path: Path, inputs: tuple[Tensor, ...]) -> Callable[..., tuple[Tensor, Tensor, Tensor]]:
+    def load(self, path: Path, inputs: tuple[Tensor, ...]) -> Run:
         """See Backend."""
         import torch_tensorrt
 
         run = torch_tensorrt.load(str(path)).module()
         torch_tensorrt.runtime.set_cudagraphs_mode(True)  # the engine's buffers are fixed, and its outputs copies
 
-        def infer(*given: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        def infer(*given: Tensor) -> Answer:
             with torch.inference_mode():
-                logits, boxes, keypoints = run(*given)
-            return logits, boxes, keypoints
+                return tuple(run(*given))
 
         return infer
 
 
-def export(model: nn.Module, inputs: tuple[Tensor, ...], precision: str) -> torch.export.ExportedProgram:
+def export(model: nn.Module, inputs: tuple[Tensor, ...], precision: Precision) -> torch.export.ExportedProgram:
     """The graph TensorRT gets: static, without gradients, in its own types, sampling by grid_sample.
 
     `model` stays as it is.

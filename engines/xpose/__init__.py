@@ -2,5 +2,6 @@
 
 from engines.xpose.config import XPoseConfig
 from engines.xpose.model import Denoising, Layer, Stages, XPose, XPoseOutput
+from engines.xpose.visual import Marked
 
-__all__ = ["Denoising", "Layer", "Stages", "XPose", "XPoseConfig", "XPoseOutput"]
+__all__ = ["Denoising", "Layer", "Marked", "Stages", "XPose", "XPoseConfig", "XPoseOutput"]

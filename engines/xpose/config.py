@@ -36,6 +36,9 @@ class XPoseConfig:
     # centre) or the box, so that a small model need not learn that small things have small offsets.
     first_offset: Literal["image", "box"] = "image"
     proposal_size: float = 0.05  # side of a proposal on level 0, as a fraction of the image; doubles per level
+    visual_layers: int = 0  # of the encoder of prompts by example; 0: there is none
+    # Visibility and sigma per keypoint: from a head of their own, or guessed from what the published model gives.
+    confidence: Literal["none", "estimated", "learned"] = "none"
     short_side: int = 800
     long_side: int = 1333
 

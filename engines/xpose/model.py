@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from engines.xpose.confidence import Confidence, estimate
 from engines.xpose.config import XPoseConfig
 from engines.xpose.constants import SizeConstants
 from engines.xpose.convnet import ConvNet
@@ -16,6 +18,7 @@ from engines.xpose.encoder import Encoder
 from engines.xpose.grid import Grid, GridMaker
 from engines.xpose.layers import MLP, inverse_sigmoid
 from engines.xpose.swin import Swin
+from engines.xpose.visual import Marked, VisualEncoder
 
 
 class XPoseOutput(NamedTuple):
@@ -24,6 +27,8 @@ class XPoseOutput(NamedTuple):
     logits: Tensor  # [B, G, C]
     boxes: Tensor  # [B, G, 4] (cx, cy, w, h)
     keypoints: Tensor  # [B, G, K, 2] (x, y)
+    visibility: Tensor | None = None  # [B, G, K] logit of being visible
+    spread: Tensor | None = None  # [B, G, K] ln of (standard deviation per axis / square root of the box's area, px)
 
 
 class Denoising(NamedTuple):
@@ -52,6 +57,7 @@ class Stages:
     token_valid: Tensor  # [1 | B, S]
     query_index: Tensor  # [B, Q] token of each query, best first
     group_index: Tensor  # [B, G] query of each group, best first
+    group_classes: Tensor  # [B, G] whose keypoints the group has
     hidden: list[Tensor]  # raw output of every decoder layer: [B, Q, D], then [B, G, 1 + K, D]
     references: list[Tensor]  # what entered every decoder layer: [B, Q, 4], then [B, G, 1 + K, 4]
     normed: Tensor  # [B, G, 1 + K, D] last layer's output after the norm
@@ -90,6 +96,8 @@ class XPose(nn.Module):
         self.bbox_embed = MLP(dim, dim, dim, 4)
         self.pose_embed = MLP(dim, dim, dim, 2)
         self.pose_hw_embed = MLP(dim, dim, dim, 2)
+        self.confidence = Confidence(dim) if config.confidence == "learned" else None
+        self.visual = VisualEncoder(config) if config.visual_layers else None
         self.grid_maker = GridMaker(config)
         self.grid_constants = SizeConstants(self.grid_maker.whole)
 
@@ -109,6 +117,17 @@ class XPose(nn.Module):
         """
         return self.stages(images, instance_prompts, keypoint_prompts, keypoint_mask, padding_mask).output
 
+    def prompts_of(self, pictures: Tensor, marked: Marked) -> tuple[Tensor, Tensor]:
+        """Prompt embeddings [E, P] and [E, K, P] of instances marked in normalised pictures [E, 3, H, W]."""
+        assert self.visual is not None, "these weights have no visual prompt encoder"
+        return self.visual(self.levels(pictures), marked)
+
+    def levels(self, images: Tensor) -> list[Tensor]:
+        """The backbone's maps of the images, projected to the hidden width: [B, D, h, w] for every level."""
+        maps = self.backbone(images)
+        levels = [project(level) for project, level in zip(self.input_proj, maps, strict=False)]
+        return levels + [project(maps[-1]) for project in self.input_proj[len(maps) :]]
+
     def stages(
         self,
         images: Tensor,
@@ -117,28 +136,27 @@ class XPose(nn.Module):
         keypoint_mask: Tensor | None = None,
         padding_mask: Tensor | None = None,
         denoise: Denoising | None = None,
+        levels: Sequence[Tensor] | None = None,
     ) -> Stages:
-        """Like `forward`, with everything on the way."""
+        """Like `forward`, with everything on the way; `levels` where `self.levels(images)` is there already."""
         batch = images.shape[0]
         if instance_prompts.dim() == 2:
             instance_prompts = instance_prompts.expand(batch, -1, -1)
         text = self.projection(instance_prompts)
         seeds = self.projection_kpt(keypoint_prompts)
-        image, positions, grid = self._tokens(images, padding_mask)
+        image, positions, grid = self._tokens(self.levels(images) if levels is None else levels, padding_mask)
         memory, memory_text = self.encoder(image, text, positions, grid)
 
         tokens = self._score_tokens(memory, memory_text, grid)
         boxes = self._box_layers(tokens, memory, memory_text, grid)
-        stages = self._keypoint_layers(tokens, boxes, seeds, keypoint_mask, memory, memory_text, grid)
+        aspect = images.shape[-1] / images.shape[-2]
+        stages = self._keypoint_layers(tokens, boxes, seeds, keypoint_mask, memory, memory_text, grid, aspect)
         if self.training:
             self._supervise(stages, tokens, boxes, grid, denoise)
         return stages
 
-    def _tokens(self, images: Tensor, padding_mask: Tensor | None) -> tuple[Tensor, Tensor, Grid]:
+    def _tokens(self, levels: Sequence[Tensor], padding_mask: Tensor | None) -> tuple[Tensor, Tensor, Grid]:
         """Image tokens [B, S, D], their positions [1 | B, S, D] and the grid they lie on."""
-        maps = self.backbone(images)
-        levels = [project(level) for project, level in zip(self.input_proj, maps, strict=False)]
-        levels += [project(maps[-1]) for project in self.input_proj[len(maps) :]]
         sizes = tuple((level.shape[2], level.shape[3]) for level in levels)
         if padding_mask is None:
             held = self.grid_constants(*sizes, like=self.level_embed)
@@ -198,6 +216,7 @@ class XPose(nn.Module):
         memory: Tensor,
         memory_text: Tensor,
         grid: Grid,
+        aspect: float,
     ) -> Stages:
         """Make groups of the best boxes, refine boxes and keypoints together, and answer."""
         content = boxes.hidden[-1]
@@ -217,9 +236,12 @@ class XPose(nn.Module):
                 references = self._refine_group(content, references).detach()
         normed = self.decoder.norm(content)
         output = self._answer(normed, references, memory_text)
-        return Stages(
-            memory, memory_text, tokens.logits, grid.valid, tokens.chosen, index, hidden, entered, normed, output
-        )
+        if self.confidence is not None:
+            output = output._replace(**self.confidence(normed[:, :, 1:]))
+        elif self.config.confidence == "estimated":
+            output = output._replace(**estimate(output.logits, output.boxes, output.keypoints, references, aspect))
+        tokens_seen = memory, memory_text, tokens.logits, grid.valid, tokens.chosen
+        return Stages(*tokens_seen, index, classes, hidden, entered, normed, output)
 
     def _group_references(self, boxes: Tensor, seeds: Tensor) -> Tensor:
         """First references of every group, [B, G, 1 + K, 4], from its box [B, G, 4] and keypoint seeds [B, G, K, D]."""
@@ -257,8 +279,8 @@ class XPose(nn.Module):
         ]
         first = self.config.box_decoder_layers
         for hidden, references in zip(stages.hidden[first:-1], stages.references[first:-1], strict=True):
-            stages.keypoint_layers.append(Layer(*self._answer(hidden, references, stages.memory_text)))
-        stages.keypoint_layers.append(Layer(*stages.output))
+            stages.keypoint_layers.append(Layer(*self._answer(hidden, references, stages.memory_text)[:3]))
+        stages.keypoint_layers.append(Layer(*stages.output[:3]))
         if denoise is not None:
             content = take(stages.memory_text, denoise.classes)
             restored = self._refine_boxes(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -92,10 +93,11 @@ def test_prefixes_and_clip_are_taken_from_a_published_file(tmp_path: Path) -> No
     torch.save({"model": {f"module.{n}": t.half() for n, t in {**plain, **with_prefix(clip)}.items()}}, path)
     found = load(path)
     expected = load_published({name: tensor.half() for name, tensor in plain.items()}, XPoseConfig.tiny())
-    assert found.model.config == XPoseConfig.tiny() and not found.model.training
+    assert found.model.config == replace(XPoseConfig.tiny(), confidence="estimated") and not found.model.training
     assert_equal(found.model.state_dict(), expected.state_dict())
     assert all(tensor.dtype == torch.float32 for tensor in found.model.parameters())
-    assert_equal(found.clip, {name: tensor.half() for name, tensor in clip.items()})
+    for_examples = {name: plain[name] for name in ("pos_proj.weight", "pos_proj.bias", "padding.weight")}
+    assert_equal(found.clip, {name: tensor.half() for name, tensor in (clip | for_examples).items()})
     assert found.text_encoder is None
 
 
@@ -137,7 +139,7 @@ def test_another_safetensors_file_is_refused(own: Path, tmp_path: Path) -> None:
     save_file({"a": torch.zeros(1)}, other)
     assert "format" in load_refusal(other)
     save_file({"a": torch.zeros(1)}, other, {"format": "xpose-stream/1", "config": "{}"})
-    assert "vocabulary" in load_refusal(other)
+    assert "provenance" in load_refusal(other)
     save_file({"a": torch.zeros(1)}, other, {"format": "xpose-stream/1", "config": '{"depths": 3}'})
     assert "damaged metadata" in load_refusal(other)
 

@@ -75,7 +75,8 @@ def test_the_eager_engine_answers_what_the_model_answers(nano: XPose, eager: Eag
     answer = eager(images, eager.pin(instances, keypoints, mask))
     with torch.enable_grad():  # the model with autograd takes the other sampling path
         expected = nano(images, instances, keypoints[0])
-    for got, wanted in zip(answer, expected, strict=True):
+    assert answer.visibility is None and answer.spread is None
+    for got, wanted in zip(answer[:3], expected[:3], strict=True):
         torch.testing.assert_close(got, wanted.detach(), atol=1e-4, rtol=1e-4)
 
 

@@ -38,12 +38,13 @@ def stick_figures(pictures: int, seed: int = 0) -> Shard:
     return Shard(
         jpeg=np.concatenate(jpegs),
         offsets=np.cumsum([0] + [len(jpeg) for jpeg in jpegs]),
+        categories=np.array(["person"]),
         image=np.array(image, np.int32),
+        category=np.zeros(count, np.int16),
+        identity=np.arange(count, dtype=np.int32),
         box=np.array(boxes, np.float32),
         keypoints=np.array(keypoints, np.float32),
         ignore=np.zeros(count, bool),
-        person=np.zeros(count, np.int32),
-        category=np.zeros(count, np.int16),
     )
 
 

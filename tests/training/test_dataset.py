@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from training.dataset import Bank, BankError, augment, batches, collate, normalise, random_window, shrink
+from training.batches import augment, batches, collate, normalise, random_window, shrink
+from training.dataset import Bank, DataError
 from training.geometry import corners
+from training.mixture import Mixture
 
-PAIRS = [(i, i + 1) for i in range(1, 17, 2)]
+SIDES = 144, 192
 
 
 def take(stream, count):
@@ -15,9 +17,9 @@ def take(stream, count):
 
 
 def test_a_batch_has_images_of_one_size_and_targets_within_them(stick_bank):
-    bank = Bank(stick_bank)
+    bank = Mixture([Bank(stick_bank)])
     shapes = set()
-    for batch in take(batches(bank, 4, PAIRS, seed=0), 12):
+    for batch in take(batches(bank, 4, SIDES, seed=0), 12):
         targets = batch.targets
         height, width = targets.size
         shapes.add(targets.size)
@@ -34,10 +36,10 @@ def test_a_batch_has_images_of_one_size_and_targets_within_them(stick_bank):
 
 
 def test_the_same_seed_and_place_give_the_same_batch(stick_bank):
-    bank = Bank(stick_bank)
-    third = take(batches(bank, 4, PAIRS, seed=3), 3)[2]
-    again = take(batches(bank, 4, PAIRS, seed=3), 3)[2]
-    other = take(batches(bank, 4, PAIRS, seed=4), 3)[2]
+    bank = Mixture([Bank(stick_bank)])
+    third = take(batches(bank, 4, SIDES, seed=3), 3)[2]
+    again = take(batches(bank, 4, SIDES, seed=3), 3)[2]
+    other = take(batches(bank, 4, SIDES, seed=4), 3)[2]
     assert torch.equal(third.images, again.images)
     assert third.images.shape != other.images.shape or not torch.equal(third.images, other.images)
 
@@ -51,7 +53,7 @@ def test_processes_share_the_pictures_of_a_pass(stick_bank):
     drawn, shapes = [], []
     for rank in (0, 1):
         bank = Watched(stick_bank)
-        stream = batches(bank, 5, PAIRS, seed=1, rank=rank, ranks=2)
+        stream = batches(Mixture([bank]), 5, SIDES, seed=1, rank=rank, ranks=2)
         shapes.append([batch.targets.size for batch in take(stream, 4)])
         drawn += bank.drawn[:20]
     assert sorted(drawn) == list(range(40))
@@ -69,10 +71,10 @@ def test_shards_that_appear_later_join_the_next_pass(tmp_path, stick_bank):
 
 
 def test_a_folder_without_shards_is_refused_and_so_is_too_small_a_bank(tmp_path, stick_bank):
-    with pytest.raises(BankError, match="no shard"):
+    with pytest.raises(DataError, match="no shard"):
         Bank(tmp_path)
-    with pytest.raises(BankError, match="fewer than"):
-        next(batches(Bank(stick_bank), 64, PAIRS, seed=0))
+    with pytest.raises(DataError, match="fewer than"):
+        next(batches(Mixture([Bank(stick_bank)]), 64, SIDES, seed=0))
 
 
 def test_a_window_has_the_aspect_of_the_image_and_meets_the_picture():
@@ -92,13 +94,13 @@ def test_images_are_normalised_as_imagenet_is():
 def test_ignored_people_are_targets_of_their_own_kind(stick_bank):
     picture = shrink(Bank(stick_bank)[0], (144, 192))
     picture.ignore[:] = True
-    targets = collate([picture]).targets
+    targets = collate([picture], np.ones((1, 1), bool)).targets
     assert not targets.real.any()
     assert targets.ignore.sum() == len(picture.boxes)
 
 
 def test_a_view_keeps_the_classes_and_the_number_of_keypoints(stick_bank):
     rng = np.random.default_rng(0)
-    picture = augment(Bank(stick_bank)[1], (144, 192), PAIRS, rng)
+    picture = augment(Bank(stick_bank)[1], (144, 192), np.arange(17)[None], rng)
     assert picture.rgb.shape == (144, 192, 3)
     assert picture.keypoints.shape[1:] == (17, 3)

@@ -16,6 +16,7 @@ def some_targets(persons: list[int], room: int) -> Targets:
         classes=torch.randint(0, 3, (images, room)),
         real=torch.arange(room) < torch.tensor(persons)[:, None],
         ignore=torch.zeros(images, room, dtype=torch.bool),
+        known=torch.ones(images, 3, dtype=torch.bool),
         size=(144, 192),
     )
 

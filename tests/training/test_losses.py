@@ -5,13 +5,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from engines.xpose import Layer
+from engines.xpose import Layer, XPoseOutput
 from training.denoising import add_noise
 from training.losses import Losses, focal, token_grid
 from training.targets import Targets
 
 SIZE = (144, 192)
-LOSSES = Losses(torch.full((3,), 0.07), proposal_size=0.12, levels=3)
+LOSSES = Losses(torch.full((1, 3), 0.07), proposal_size=0.12, levels=3)
 SURE = 12.0
 
 
@@ -25,6 +25,7 @@ def two_persons() -> Targets:
         classes=torch.zeros(1, 3, dtype=torch.long),
         real=torch.tensor([[True, True, False]]),
         ignore=torch.zeros(1, 3, dtype=torch.bool),
+        known=torch.ones(1, 1, dtype=torch.bool),
         size=SIZE,
     )
 
@@ -58,6 +59,8 @@ def stages(targets: Targets, logits: Tensor, boxes: Tensor, keypoints: Tensor) -
         proposals=Layer(logits, boxes),
         box_layers=[Layer(logits, boxes)],
         group_index=torch.arange(logits.shape[1])[None],
+        group_classes=torch.zeros(1, logits.shape[1], dtype=torch.long),
+        output=XPoseOutput(logits, boxes, keypoints),
         keypoint_layers=[Layer(logits, boxes, keypoints)] * 2,
         denoised=[],
     )
@@ -141,10 +144,31 @@ def test_image_tokens_on_a_keypoint_are_to_be_like_its_seed():
     on = ((centre[:, None, None] - targets.keypoints[0]).abs() <= 0.75 * cell[:, None, None]).all(-1)  # [S, M, K]
     near = (on & (targets.visibility[0] > 0)).any(1).float()
     seen.memory = near[None] @ seeds - 0.1
-    like = LOSSES(seen, targets, seeds=seeds)[1]["heat"]
+    like = LOSSES(seen, targets, seeds=seeds[None, None])[1]["heat"]
     seen.memory = near[None, :, [1, 0, 2]] @ seeds - 0.1  # the keypoints of left and right exchanged
     assert like < 0.01
-    assert LOSSES(seen, targets, seeds=seeds)[1]["heat"] > 1
+    assert LOSSES(seen, targets, seeds=seeds[None, None])[1]["heat"] > 1
+
+
+def test_a_group_that_took_an_instance_for_another_class_learns_no_keypoints():
+    targets = two_persons()
+    logits, boxes, keypoints = perfect(targets)
+    seen = stages(targets, logits, boxes, keypoints + 0.1)
+    seen.group_classes[:] = 1
+    assert LOSSES(seen, targets)[1]["keypoint"] == 0
+    seen.group_classes[0, 0] = 0
+    assert LOSSES(seen, targets)[1]["keypoint"] > 0
+
+
+def test_where_a_class_is_not_annotated_finding_it_is_no_mistake():
+    targets = two_persons()
+    targets.real[:] = False
+    found, nothing = perfect(two_persons()), perfect(targets)
+    seen = stages(targets, *found)
+    assert LOSSES(seen, targets)[1]["class"] > 1
+    targets.known[:] = False
+    assert LOSSES(seen, targets)[1]["class"] == 0
+    assert LOSSES(stages(targets, *nothing), targets)[1]["class"] == 0
 
 
 def test_restored_boxes_cost_nothing():

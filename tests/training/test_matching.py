@@ -16,6 +16,7 @@ def random_targets(images: int, slots: int, keypoints: int = 3) -> Targets:
         classes=torch.randint(0, 2, (images, slots)),
         real=torch.rand(images, slots) < 0.7,
         ignore=torch.zeros(images, slots, dtype=torch.bool),
+        known=torch.ones(images, 2, dtype=torch.bool),
         size=(144, 192),
     )
 
@@ -32,7 +33,7 @@ def test_the_assignment_is_the_cheapest_of_all(seed):
     targets = random_targets(images=3, slots=4)
     logits, boxes = torch.randn(2, 3, 6, 2), torch.rand(2, 3, 6, 4) * 0.5 + 0.1
     keypoints = torch.rand(2, 3, 6, 3, 2)
-    sigmas = torch.full((3,), 0.07)
+    sigmas = torch.full((3, 4, 3), 0.07)
     cost = pair_costs(logits, boxes, targets, keypoints, sigmas)
     query = match(logits, boxes, targets, keypoints, sigmas)
     for layer in range(2):
@@ -50,7 +51,7 @@ def test_a_perfect_prediction_is_matched_to_its_instance():
     targets = random_targets(images=2, slots=3)
     order = torch.tensor([2, 0, 1])
     boxes, keypoints = targets.boxes[None, :, order], targets.keypoints[None, :, order]
-    query = match(torch.zeros(1, 2, 3, 2), boxes, targets, keypoints, torch.full((3,), 0.07))
+    query = match(torch.zeros(1, 2, 3, 2), boxes, targets, keypoints, torch.full((2, 3, 3), 0.07))
     expected = torch.where(targets.real, order.argsort().expand(2, 3), -1)
     assert torch.equal(query[0], expected)
 

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from training.picture import Picture, crop, mirror
 
-PAIRS = [(1, 2), (3, 4)]
+MIRRORED = np.array([[0, 2, 1, 4, 3]])  # of one class
 
 
 def picture(seed: int = 0, people: int = 3) -> Picture:
@@ -28,7 +28,7 @@ def picture(seed: int = 0, people: int = 3) -> Picture:
 @given(st.integers(0, 10_000), st.integers(0, 6))
 def test_mirrored_twice_is_the_picture_itself(seed, people):
     before = picture(seed, people)
-    after = mirror(mirror(before, PAIRS), PAIRS)
+    after = mirror(mirror(before, MIRRORED), MIRRORED)
     assert np.array_equal(after.rgb, before.rgb)
     assert np.allclose(after.boxes, before.boxes, atol=1e-4)
     assert np.allclose(after.keypoints, before.keypoints, atol=1e-4)
@@ -36,7 +36,7 @@ def test_mirrored_twice_is_the_picture_itself(seed, people):
 
 def test_a_mirror_exchanges_left_and_right():
     before = picture()
-    after = mirror(before, PAIRS)
+    after = mirror(before, MIRRORED)
     assert np.allclose(after.keypoints[:, 1, 0], 256 - before.keypoints[:, 2, 0])
     assert np.allclose(after.keypoints[:, 0, 0], 256 - before.keypoints[:, 0, 0])
     assert np.array_equal(after.keypoints[:, 3, 1:], before.keypoints[:, 4, 1:])
@@ -71,3 +71,19 @@ def test_what_a_crop_leaves_of_a_person_decides_whether_it_is_demanded():
     assert after.ignore.tolist() == [False, True]  # of the second a tenth is left
     assert after.keypoints[1, 0, 2] == 0
     assert (after.boxes <= 100).all()
+
+
+def test_a_mirror_exchanges_what_the_class_of_each_instance_has_in_pairs():
+    before = picture(people=2)
+    before.classes[:] = 1, 0
+    after = mirror(before, np.array([[0, 2, 1, 4, 3], [0, 1, 2, 3, 4]]))
+    assert np.allclose(after.keypoints[0, 1, 0], 256 - before.keypoints[0, 1, 0])
+    assert np.allclose(after.keypoints[1, 1, 0], 256 - before.keypoints[1, 2, 0])
+
+
+def test_what_is_not_annotated_stays_so_wherever_it_is_cropped():
+    before = picture()
+    before.keypoints[:, 0] = 0, 0, -1
+    after = crop(before, (20, 20, 220, 170), (144, 192))
+    assert (after.keypoints[:, 0, 2] == -1).all()
+    assert (after.keypoints[:, 1:, 2] >= 0).all()

@@ -1,16 +1,24 @@
+import json
+import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import pytest
+import torch
+
 from engines.checkpoint import load
+from tests.training import coco_files
 from training.curve import read
+
+ROOT = Path(__file__).parents[2]
 
 
 def command(bank: Path, out: Path, *more: str) -> list[str]:
-    options = ["--bank", str(bank), "--test", str(bank), "--out", str(out), "--batch", "2", *more]
-    return [sys.executable, "-m", "training.train", *options]
+    options = ["--data", str(bank), "--test", str(bank), "--out", str(out), "--batch", "2", *more]
+    return [sys.executable, str(ROOT / "run_stream.py"), "train", *options]
 
 
 def test_a_training_is_stopped_resumed_and_ends_with_a_checkpoint(stick_bank, tmp_path):
@@ -37,9 +45,68 @@ def test_a_training_is_stopped_resumed_and_ends_with_a_checkpoint(stick_bank, tm
     rows = read(out / "curve.csv")
     assert [row["images"] for row in rows][-2:] == [seen, goal]
     assert 0 <= rows[-1]["PCK@0.1"] <= 1
-    checkpoint = load(out / "xpose-nano.safetensors")
+    checkpoint = load(out / "xpose.safetensors")
     assert checkpoint.provenance["images"] == goal
     assert checkpoint.text_encoder is not None
     assert checkpoint.text_encoder(["person", "left knee"]).shape == (2, checkpoint.model.config.prompt_dim)
     assert (out / "curve.png").stat().st_size > 1000
     assert not list(out.glob("*.partial"))
+
+
+def test_a_training_that_was_killed_goes_on_with_the_same_curve(stick_bank, tmp_path):
+    """Two runs to the same number of images, one of them killed on the way: the same losses to the last saved state."""
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    options = ["--images", "40", "--seed", "3", "--save-every", "0"]
+    subprocess.run(command(stick_bank, whole, *options), check=True, capture_output=True)
+    with subprocess.Popen(command(stick_bank, killed, *options), stdout=subprocess.DEVNULL) as running:
+        while not (killed / "last.pt").exists() or len(read(killed / "curve.csv")) < 4:
+            assert running.poll() is None, "it ended before it could be killed"
+            time.sleep(0.02)
+        running.kill()
+    assert read(killed / "curve.csv")[-1]["images"] < 40
+    subprocess.run(command(stick_bank, killed, *options, "--resume"), check=True, capture_output=True)
+    expected, got = read(whole / "curve.csv"), read(killed / "curve.csv")
+    assert [row["images"] for row in got] == [row["images"] for row in expected]
+    for a, b in zip(expected, got, strict=True):
+        assert b["loss"] == pytest.approx(a["loss"], rel=0.02)
+
+
+def test_two_processes_train_one_model(stick_bank, tmp_path):
+    out = tmp_path / "two"
+    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    run = command(stick_bank, out, "--images", "16")
+    subprocess.run([*start, *run[1:]], check=True, capture_output=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    assert read(out / "curve.csv")[-1]["images"] == 16
+    checkpoint = load(out / "xpose.safetensors")
+    assert checkpoint.provenance["processes"] == 2
+    assert checkpoint.model.visual is not None and checkpoint.model.confidence is not None
+
+
+def test_malformed_annotations_are_told_or_refused(tmp_path):
+    path = coco_files.mp100(tmp_path)
+    content = json.loads(path.read_text())
+    content["annotations"][0]["bbox"] = [1, 2, 0, 0]
+    path.write_text(json.dumps(content))
+    refused = subprocess.run(command(path, tmp_path / "out", "--problems", "refuse"), capture_output=True, text=True)
+    assert refused.returncode == 1
+    assert refused.stderr == f"error: {path}: annotation 1 has an empty box.\n"
+    said = subprocess.run(command(path, tmp_path / "out", "--images", "2"), capture_output=True, text=True, check=True)
+    assert "1 entries were left out: 1 x has an empty box" in said.stdout
+    assert load(tmp_path / "out" / "xpose.safetensors").provenance["categories"] == ["fork", "sofa_body"]
+
+
+def test_our_weights_are_fine_tuned_with_new_categories(tmp_path):
+    path = coco_files.mp100(tmp_path)
+    nano = ROOT / "configs" / "models" / "xpose-nano.safetensors"
+    options = ["--images", "2", "--weights", str(nano), "--rate", "0"]
+    subprocess.run(command(path, tmp_path / "out", *options), check=True, capture_output=True)
+    before, after = load(nano), load(tmp_path / "out" / "xpose.safetensors")
+    assert set(after.text_encoder.categories) >= {"person", "fork"}
+    same = after.model.state_dict()
+    assert all(
+        torch.allclose(tensor, same[name])
+        for name, tensor in before.model.state_dict().items()
+        if "running" not in name
+    )
+    with torch.no_grad():
+        torch.testing.assert_close(after.text_encoder(["left knee"]), before.text_encoder(["left knee"]))

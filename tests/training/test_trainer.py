@@ -2,18 +2,24 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from engines.xpose import XPoseConfig
-from training.dataset import Bank, Batch, collate, shrink
-from training.trainer import Prompted, Recipe, Trainer
+from engines.text import WordEncoder
+from engines.xpose import XPose, XPoseConfig
+from training.asked import ask
+from training.batches import Batch, collate, shrink
+from training.dataset import Bank
+from training.initialise import initialise
+from training.mixture import Mixture
+from training.prompted import Prompted
+from training.trainer import Recipe, Trainer
+from training.wording import category_wordings, vocabulary
 
-KEYPOINTS = [f"{side} {part}" for part in ("eye", "ear", "shoulder", "elbow") for side in ("left", "right")]
-KEYPOINTS += [f"{side} {part}" for part in ("wrist", "hip", "knee", "ankle") for side in ("left", "right")] + ["nose"]
 TINY = replace(
     XPoseConfig.nano(), embed_dim=8, widths=(16, 24, 32, 32), hidden_dim=32, feedforward_dim=64, encoder_layers=1,
-    num_queries=20, num_groups=5, prompt_dim=32,
+    num_queries=20, num_groups=5, prompt_dim=32, visual_layers=1, confidence="learned",
 )  # fmt: skip
 
 
@@ -27,29 +33,37 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture
-def batch(stick_bank) -> Batch:
-    bank = Bank(stick_bank)
-    return collate([shrink(bank[i], (72, 96)) for i in range(4)])
+def data(stick_bank) -> Mixture:
+    return Mixture([Bank(stick_bank)])
 
 
-def trainer(**recipe) -> Trainer:
+@pytest.fixture
+def batch(data) -> Batch:
+    return collate([shrink(data[i], (72, 96)) for i in range(4)], np.ones((4, 1), bool))
+
+
+def trainer(data: Mixture, **recipe) -> Trainer:
     torch.manual_seed(0)
-    prompted = Prompted(TINY, ("person",), KEYPOINTS)
+    model = XPose(TINY)
+    initialise(model)
+    prompted = Prompted(model, WordEncoder(vocabulary(data.skeletons), 32, category_wordings("person")))
     settings = {"images": 4000, "batch": 4, "warm_up": 5} | recipe
-    return Trainer(prompted, [0.07] * 17, Recipe(**settings), torch.device("cpu"))
+    return Trainer(prompted, data, Recipe(**settings), torch.device("cpu"))
 
 
-def test_the_loss_of_one_batch_falls(batch):
-    one = trainer()
+def test_the_loss_of_one_batch_falls(batch, data):
+    one = trainer(data)
     losses = [float(one.step(batch)[0]["loss"]) for _ in range(25)]
     assert losses[-1] < 0.75 * losses[0]
     assert one.images == 100
 
 
-def test_classes_start_out_unlikely_and_boxes_as_the_proposals(batch):
-    one = trainer()
+def test_classes_start_out_unlikely_and_boxes_as_the_proposals(batch, data):
+    one = trainer(data)
     with torch.no_grad():
-        stages = one.prompted.model.stages(batch.images, *one.prompted.prompts())
+        asked = ask(batch.targets, data, np.random.default_rng(0), classes=1, rewording=0.0, shares=(1.0, 0.0, 0.0))
+        prompts = one.prompted.prompts(one.prompted.model.levels(batch.images), asked)[:2]
+        stages = one.prompted.model.stages(batch.images, *prompts, asked.mask)
     for logits in (stages.token_logits, stages.box_layers[0].logits, stages.keypoint_layers[-1].logits):
         assert -6.5 < logits.mean() < -1.5
         assert logits.std() < 2.5
@@ -58,12 +72,12 @@ def test_classes_start_out_unlikely_and_boxes_as_the_proposals(batch):
     assert torch.allclose(stages.keypoint_layers[0].keypoints, centre.expand(-1, -1, 17, -1), atol=1e-4)
 
 
-def test_a_resumed_training_goes_on_as_if_nothing_had_been(batch, tmp_path: Path):
-    first = trainer()
+def test_a_resumed_training_goes_on_as_if_nothing_had_been(batch, data, tmp_path: Path):
+    first = trainer(data)
     for _ in range(3):
         first.step(batch)
     first.save(tmp_path / "last.pt")
-    second = trainer(seed=1)
+    second = trainer(data, seed=1)
     second.load(tmp_path / "last.pt")
     assert (second.steps, second.images) == (3, 12)
     assert second.rate == first.rate
@@ -83,8 +97,8 @@ def test_the_rate_rises_then_falls_to_its_floor():
     assert recipe.share(1000, 20_000) == pytest.approx(0.02)
 
 
-def test_a_gradient_that_is_no_number_is_skipped(batch):
-    one = trainer()
+def test_a_gradient_that_is_no_number_is_skipped(batch, data):
+    one = trainer(data)
     one.step(batch)
     before = [p.detach().clone() for p in one.prompted.parameters()]
     broken = Batch(batch.images, batch.targets)
@@ -93,8 +107,8 @@ def test_a_gradient_that_is_no_number_is_skipped(batch):
     assert all(torch.equal(a, b) for a, b in zip(before, one.prompted.parameters(), strict=True))
 
 
-def test_sampling_offsets_learn_more_slowly():
-    one = trainer()
+def test_sampling_offsets_learn_more_slowly(data):
+    one = trainer(data)
     slow = next(group for group in one.optimiser.param_groups if group["scale"] != 1.0)
     names = {id(p): name for name, p in one.prompted.named_parameters()}
     assert slow["scale"] == 0.3

@@ -1,7 +1,4 @@
-"""A person's body: proportions, clothes, and the solids it is drawn with.
-
-Frame of every body part: x forward, y to the person's own left, z up, metres, at rest standing with hanging arms.
-"""
+"""A person's body: proportions, clothes, and the solids it is drawn with; at rest it stands with hanging arms."""
 
 from __future__ import annotations
 
@@ -9,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from training.world.body import Body, Keypoint, Paint, Point, Solid, turn
 from training.world.draw import Draw
 from training.world.texture import colour
 
@@ -31,7 +29,11 @@ PARTS: tuple[tuple[str, str | None], ...] = (
     ("right_shin", "right_thigh"),
     ("right_foot", "right_shin"),
 )
+_ACROSS, _AHEAD = turn("x", np.pi / 2), turn("y", np.pi / 2)
 PART = {name: index for index, (name, _) in enumerate(PARTS)}
+
+_SKIN, _HAIR, _SHIRT = Paint((0.8, 0.6, 0.5)), Paint((0.15, 0.1, 0.08)), Paint((0.2, 0.4, 0.8))
+_TROUSERS, _SHOES, _EXTRA = Paint((0.15, 0.15, 0.2)), Paint((0.1, 0.1, 0.1)), Paint((0.8, 0.2, 0.1))
 
 KEYPOINTS: tuple[str, ...] = (
     "nose",
@@ -109,23 +111,15 @@ class Build:
 
 
 @dataclass(frozen=True, slots=True)
-class Paint:
-    """Colour RGB 0..1, and the number of a pattern it tints (-1: plain)."""
-
-    rgb: tuple[float, float, float]
-    pattern: int = -1
-
-
-@dataclass(frozen=True, slots=True)
 class Outfit:
     """What a person wears and which hair it has."""
 
-    skin: Paint = Paint((0.8, 0.6, 0.5))
-    hair: Paint = Paint((0.15, 0.1, 0.08))
-    shirt: Paint = Paint((0.2, 0.4, 0.8))
-    trousers: Paint = Paint((0.15, 0.15, 0.2))
-    shoes: Paint = Paint((0.1, 0.1, 0.1))
-    extra: Paint = Paint((0.8, 0.2, 0.1))
+    skin: Paint = _SKIN
+    hair: Paint = _HAIR
+    shirt: Paint = _SHIRT
+    trousers: Paint = _TROUSERS
+    shoes: Paint = _SHOES
+    extra: Paint = _EXTRA
     sleeve: int = 1
     leggings: int = 2
     long_hair: bool = False
@@ -136,14 +130,8 @@ class Outfit:
     glasses: bool = False
 
     @classmethod
-    def random(cls, draw: Draw, patterns: int) -> Outfit:
-        """Clothes of the draw's split; `patterns` is how many patterns there are to choose from."""
-
-        def cloth(patterned: float) -> Paint:
-            if draw.chance(patterned):
-                return Paint(_rgb(np.full(3, draw.uniform(0.7, 1.0))), int(draw.rng.integers(patterns)))
-            return Paint(_rgb(colour(draw)))
-
+    def random(cls, draw: Draw) -> Outfit:
+        """Clothes of the draw's split."""
         tone = draw.held(0, 1)
         skin = np.array([0.95, 0.78, 0.66]) * (1 - tone) + np.array([0.28, 0.17, 0.11]) * tone
         hairs = np.array(
@@ -151,12 +139,12 @@ class Outfit:
         )
         hair = hairs[draw.rng.integers(len(hairs))] * draw.uniform(0.6, 1.3)
         return cls(
-            skin=Paint(_rgb(skin * draw.rng.uniform(0.92, 1.08, 3))),
-            hair=Paint(_rgb(colour(draw) if draw.chance(0.08) else hair)),
-            shirt=cloth(0.45),
-            trousers=cloth(0.25),
-            shoes=cloth(0.1),
-            extra=cloth(0.3),
+            skin=Paint.of(skin * draw.rng.uniform(0.92, 1.08, 3)),
+            hair=Paint.of(colour(draw) if draw.chance(0.08) else hair),
+            shirt=Paint.random(draw, 0.45),
+            trousers=Paint.random(draw, 0.25),
+            shoes=Paint.random(draw, 0.1),
+            extra=Paint.random(draw, 0.3),
             sleeve=int(draw.rng.choice(3, p=[0.15, 0.4, 0.45])),
             leggings=int(draw.rng.choice(3, p=[0.1, 0.2, 0.7])),
             long_hair=draw.chance(0.3),
@@ -168,27 +156,6 @@ class Outfit:
         )
 
 
-def _rgb(values: np.ndarray) -> tuple[float, float, float]:
-    r, g, b = np.clip(values, 0.01, 1.0).tolist()
-    return r, g, b
-
-
-@dataclass(frozen=True, slots=True)
-class Solid:
-    """One ellipsoid or capsule of a part: its centre m, its size m, its paint.
-
-    Size: the semi-axes of an ellipsoid; radius and half length of a capsule, which lies along the given axis.
-    """
-
-    part: str
-    kind: str
-    centre: tuple[float, float, float]
-    size: tuple[float, float, float]
-    paint: Paint
-    shown: bool = True
-    axis: str = "z"
-
-
 @dataclass(frozen=True, slots=True)
 class Figure:
     """A person's body and clothes."""
@@ -197,24 +164,30 @@ class Figure:
     outfit: Outfit = field(default_factory=Outfit)
 
     @classmethod
-    def random(cls, draw: Draw, patterns: int) -> Figure:
+    def random(cls, draw: Draw) -> Figure:
         """A person of the draw's split."""
-        return cls(Build.random(draw), Outfit.random(draw, patterns))
+        return cls(Build.random(draw), Outfit.random(draw))
 
-    def offsets(self) -> np.ndarray:
-        """Where each part hangs on its parent: [16, 3] m."""
+    def body(self) -> Body:
+        """The figure as a body of the world."""
+        offsets = self._offsets()
+        parts = {name: (parent, np.array(offsets[name], float)) for name, parent in PARTS}
+        return Body("person", parts, self._solids(), self._keypoints())
+
+    def _offsets(self) -> dict[str, Point]:
+        """Where each part hangs on its parent, m."""
         b = self.build
         s, torso = b.stature, b.torso
         (arm, forearm), (thigh, shin) = b.arms, b.legs
         shoulder, hip = b.shoulder * s, b.hip * s
-        rest: dict[str, tuple[float, float, float]] = {
-            "pelvis": (0, 0, b.leg * s),
+        offsets: dict[str, Point] = {
+            "pelvis": (0, 0, 0),
             "abdomen": (0, 0, 0.15 * torso),
             "chest": (0, 0, 0.28 * torso),
             "head": (0.012 * s, 0, 0.57 * torso + 0.052 * s),
         }
         for side, sign in (("left", 1), ("right", -1)):
-            rest |= {
+            offsets |= {
                 f"{side}_arm": (0, sign * shoulder, 0.57 * torso),
                 f"{side}_forearm": (0, 0, -arm),
                 f"{side}_hand": (0, 0, -forearm),
@@ -222,13 +195,11 @@ class Figure:
                 f"{side}_shin": (0, 0, -thigh),
                 f"{side}_foot": (0, 0, -shin),
             }
-        return np.array([rest[name] for name, _ in PARTS], float)
+        return offsets
 
-    def keypoints(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The 17 keypoints: number of their part [17], place in it [17, 3] m, flesh that may cover them [17] m."""
+    def _keypoints(self) -> list[Keypoint]:
         b = self.build
         s, h = b.stature, b.head * b.stature
-        parts, places, covers = [], [], []
         joints = {
             "shoulder": ("arm", 0.062 * b.limb + 0.01),
             "elbow": ("forearm", 0.055 * b.limb + 0.010),
@@ -237,28 +208,23 @@ class Figure:
             "knee": ("shin", 0.050 * b.limb + 0.010),
             "ankle": ("foot", 0.040 * b.limb + 0.020),
         }
+        keypoints = []
         for name in KEYPOINTS:
             side, _, joint = name.rpartition("_")
             sign = -1 if side == "right" else 1
             if joint in joints:
                 part, cover = joints[joint]
-                parts.append(PART[f"{side}_{part}"])
-                places.append((0.0, 0.0, 0.0))
-                covers.append(cover * s)
-            else:
-                parts.append(PART["head"])
-                places.append(
-                    {
-                        "nose": (0.98 * h, 0.0, 0.88 * h),
-                        "eye": (0.74 * h, 0.30 * h * sign, 1.12 * h),
-                        "ear": (-0.02 * h, 0.73 * h * sign, 0.98 * h),
-                    }[joint]
-                )
-                covers.append(0.35 * h)
-        return np.array(parts), np.array(places), np.array(covers)
+                keypoints.append(Keypoint(name, f"{side}_{part}", (0, 0, 0), cover * s))
+                continue
+            place: Point = {
+                "nose": (0.98 * h, 0.0, 0.88 * h),
+                "eye": (0.74 * h, 0.30 * h * sign, 1.12 * h),
+                "ear": (-0.02 * h, 0.73 * h * sign, 0.98 * h),
+            }[joint]
+            keypoints.append(Keypoint(name, "head", place, 0.35 * h))
+        return keypoints
 
-    def solids(self) -> list[Solid]:
-        """What the person is drawn with; the same kinds in the same order for every figure."""
+    def _solids(self) -> list[Solid]:
         return [*self._torso(), *self._head(), *self._arm("left", 1), *self._arm("right", -1)] + [
             solid for side in ("left", "right") for solid in self._leg(side)
         ]
@@ -270,7 +236,7 @@ class Figure:
         waist = hip + 0.028 * g * s
         return [
             Solid("pelvis", "ellipsoid", (0, 0, 0.01 * s), (0.066 * g * s, hip + 0.048 * g * s, 0.072 * s), o.trousers),
-            Solid("pelvis", "capsule", (0, 0, 0.05 * s), (0.058 * g * s, 0.6 * hip, 0), o.trousers, axis="y"),
+            Solid("pelvis", "capsule", (0, 0, 0.05 * s), (0.058 * g * s, 0.6 * hip, 0), o.trousers, turn=_ACROSS),
             Solid(
                 "pelvis",
                 "ellipsoid",
@@ -287,7 +253,9 @@ class Figure:
                 o.shirt,
             ),
             Solid("chest", "ellipsoid", (0, 0, 0.24 * t), (0.068 * g * s, 0.95 * shoulder, 0.44 * t), o.shirt),
-            Solid("chest", "capsule", (-0.006 * s, 0, 0.50 * t), (0.044 * s, 0.72 * shoulder, 0), o.shirt, axis="y"),
+            Solid(
+                "chest", "capsule", (-0.006 * s, 0, 0.50 * t), (0.044 * s, 0.72 * shoulder, 0), o.shirt, turn=_ACROSS
+            ),
             Solid("chest", "capsule", (0.0, 0, 0.62 * t), (0.031 * s, 0.05 * s, 0), o.skin),
             Solid(
                 "chest",
@@ -311,7 +279,7 @@ class Figure:
             Solid("head", "ellipsoid", (0.62 * h, 0, 1.50 * h), (0.72 * h, 0.62 * h, 0.07 * h), o.extra, o.hat),
             Solid("head", "ellipsoid", (0.84 * h, 0, 0.92 * h), (0.17 * h, 0.12 * h, 0.22 * h), o.skin),
             Solid("head", "ellipsoid", (0.71 * h, 0, 0.52 * h), (0.10 * h, 0.24 * h, 0.06 * h), lips),
-            Solid("head", "capsule", (0.76 * h, 0, 1.13 * h), (0.09 * h, 0.42 * h, 0), dark, o.glasses, "y"),
+            Solid("head", "capsule", (0.76 * h, 0, 1.13 * h), (0.09 * h, 0.42 * h, 0), dark, o.glasses, _ACROSS),
         ]
         for sign in (1, -1):
             y = 0.30 * h * sign
@@ -388,7 +356,7 @@ class Figure:
                 (0.03 * s, 0, 0.026 * s - a),
                 (0.026 * s, 0.045 * s, 0),
                 o.shoes,
-                axis="x",
+                turn=_AHEAD,
             ),
             Solid(
                 f"{side}_foot", "ellipsoid", (0.075 * s, 0, 0.018 * s - a), (0.052 * s, 0.031 * s, 0.018 * s), o.shoes

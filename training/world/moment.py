@@ -1,26 +1,34 @@
-"""Random moments of the world: who stands where, what stands around, how it is lit and seen."""
+"""Random moments of the world: what is where, what stands around, how it is lit and seen."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from training.world.body import PATTERNS, Body, Placed
+from training.world.category import TRAINED, Category
 from training.world.draw import Draw
-from training.world.figure import Figure
-from training.world.pose import random_pose
-from training.world.scene import PATTERNS, Camera, Scene
+from training.world.scene import Camera, Scene
 from training.world.texture import colour
+from training.world.truth import extent
 
 _KINDS = {"box": 0.35, "cylinder": 0.2, "sphere": 0.1, "capsule": 0.25, "ellipsoid": 0.1}
 
 
 @dataclass(frozen=True, slots=True)
 class Frustum:
-    """Camera of a moment and the shape of its picture."""
+    """Camera of a moment, the shape of its picture, and the distance of its subject over the floor, m."""
 
     camera: Camera
     aspect: float
+    distance: float
+
+    @property
+    def slope(self) -> float:
+        """How much the view falls per metre ahead."""
+        return float(self.camera.axes[2, 2] / np.linalg.norm(self.camera.axes[:2, 2]))
 
     def ground(self, across: float, distance: float) -> np.ndarray:
         """The place [2] on the floor a distance (m) ahead, at a share -1..1 of the picture's half width."""
@@ -31,16 +39,25 @@ class Frustum:
         return self.camera.position[:2] + ahead * distance + right * across * half
 
 
-def compose(scene: Scene, draw: Draw, aspect: float = 4 / 3) -> None:
-    """Fills the scene with a random moment: 1 to 5 persons, most of them 35 to 95 % of the picture high."""
+def compose(
+    scene: Scene,
+    draw: Draw,
+    aspect: float = 4 / 3,
+    first: Sequence[Category] = TRAINED,
+    others: Sequence[Category] = TRAINED,
+) -> None:
+    """Fills the scene with a random moment: one body of the `first` categories, up to three of the `others`.
+
+    Most of them are 30 to 95 % of the picture high. Persons have their natural size; everything else may be a toy or a
+    giant.
+    """
     scene.clear()
     fov = np.radians(draw.uniform(28, 75))
-    share = draw.uniform(0.45, 0.95) if draw.chance(0.85) else draw.uniform(0.22, 0.45)
-    if draw.chance(0.12):
-        share = draw.uniform(0.95, 1.5)
-    first = Figure.random(draw, PATTERNS)
-    # the first person fixes the distance; the camera stands there, anywhere between knee and lamp post
-    distance = first.build.stature / (2 * np.tan(0.5 * fov) * share)
+    share = draw.uniform(0.45, 0.95) if draw.chance(0.88) else draw.uniform(0.3, 0.45)
+    if draw.chance(0.06):
+        share = draw.uniform(0.95, 1.4)
+    # a person of average height would fill this share; the camera stands anywhere between knee and lamp post
+    distance = 1.72 / (2 * np.tan(0.5 * fov) * share)
     low = draw.chance(0.75)
     height = draw.uniform(0.3, 2.2) if low else draw.uniform(2.2, 5.0)
     height = min(height, 0.4 + 0.75 * distance)
@@ -49,47 +66,72 @@ def compose(scene: Scene, draw: Draw, aspect: float = 4 / 3) -> None:
     position = np.array([flat * np.cos(azimuth), flat * np.sin(azimuth), height])
     drift = distance * np.tan(0.5 * fov)
     slack = max(0.12, 1.0 - share)
-    target = np.array([0, 0, 0.5 * first.build.stature + draw.uniform(-0.5, 0.5) * slack * drift])
+    target = np.array([0, 0, 0.86 + draw.uniform(-0.5, 0.5) * slack * drift])
     roll = draw.rng.normal(0, 0.05)
     scene.look(Camera.looking(position, target, fov, roll))
-    frustum = Frustum(scene.camera, aspect)
-    _people(scene, draw, frustum, first, flat)
-    _things(scene, draw, frustum, flat)
-    _surroundings(scene, draw, frustum, flat)
+    frustum = Frustum(scene.camera, aspect, flat)
+    _bodies(scene, draw, frustum, first, others)
+    _things(scene, draw, frustum)
+    _surroundings(scene, draw, frustum)
     scene.settle()
 
 
-def _people(scene: Scene, draw: Draw, frustum: Frustum, first: Figure, flat: float) -> None:
-    taken: list[np.ndarray] = []
-    count = 1 + int(draw.rng.choice(5, p=[0.27, 0.27, 0.22, 0.14, 0.10]))
-    for person in range(count):
-        figure = first if person == 0 else Figure.random(draw, PATTERNS)
-        for _ in range(6):
-            nearness = draw.uniform(0.92, 1.08) if person == 0 else np.exp(draw.uniform(-0.35, 0.55))
-            at = frustum.ground(draw.uniform(-0.95, 0.95), flat * nearness)
-            if all(np.linalg.norm(at - other) > 0.5 for other in taken):
+def _bodies(scene: Scene, draw: Draw, frustum: Frustum, first: Sequence[Category], others: Sequence[Category]) -> None:
+    boxes: list[np.ndarray] = []
+    for number in range(1 + int(draw.rng.choice(4, p=[0.32, 0.34, 0.22, 0.12]))):
+        kinds = {kind.name: kind for kind in (others if number else first)}
+        category = kinds[draw.pick({kind.name: kind.share for kind in kinds.values()})]
+        body, pose = category.random(draw)
+        crowded = draw.chance(0.15)
+        for _ in range(5):
+            nearness = draw.uniform(0.92, 1.08) if number == 0 else np.exp(draw.uniform(-0.3, 0.45))
+            placed = _place(draw, frustum, category, body, pose, nearness)
+            box = extent(placed, frustum.camera, round(100 * frustum.aspect), 100)
+            if box is None or max(box[2:] - box[:2]) < 18 or min(box[2:] - box[:2]) < 3:
+                continue
+            if crowded or all(_covered(box, other) < 0.4 for other in boxes):
                 break
         else:
             continue
-        taken.append(at)
-        scene.dress(person, figure)
-        pose, kind = random_pose(draw, figure.build)
-        heading = draw.uniform(-np.pi, np.pi)
-        scene.place(person, pose, at, heading, draw.uniform(0, 0.4) if draw.chance(0.08) else 0.0)
-        if kind == "sit" and draw.chance(0.7):
-            scene.settle()
-            hips = scene.data.xpos[scene.bodies(person)][0]
-            top = max(0.1, hips[2] - 0.075 * figure.build.stature)
-            back = np.array([np.cos(heading), np.sin(heading)]) * -0.06
-            scene.put(
-                "box" if draw.chance(0.7) else "cylinder",
-                np.array([*(hips[:2] + back), top / 2]),
-                np.array([draw.uniform(0.15, 0.25), draw.uniform(0.15, 0.3), top / 2])
-                if draw.chance(0.7)
-                else np.array([0.2, top / 2, top / 2]),
-                _turn(np.array([0, 0, 1.0]), heading),
-                colour(draw),
-            )
+        boxes.append(box)
+        scene.add(placed)
+        if category.aloft > 0.3 and placed.lowest < 1e-6 and draw.chance(0.5):
+            _pedestal(scene, draw, len(scene.placed) - 1)
+
+
+def _place(draw: Draw, frustum: Frustum, category: Category, body: Body, pose: np.ndarray, nearness: float) -> Placed:
+    """The body at a random place in view, about as far away as the picture's subject times `nearness`."""
+    distance = frustum.distance * nearness
+    at = frustum.ground(draw.uniform(-0.85, 0.85), distance)
+    view = 2 * distance * np.tan(0.5 * frustum.camera.fov)  # m, height of what is seen there
+    heading = draw.uniform(-np.pi, np.pi)
+    if category.name != "person":
+        low, high = body.put(pose, np.zeros(2)).bounds
+        body = body.scaled(np.exp(draw.uniform(np.log(0.32), np.log(0.85))) * view / (high - low).max())
+    placed = body.put(pose, at, heading)
+    if draw.chance(category.aloft):
+        tall = placed.bounds[1][2]
+        middle = frustum.camera.position[2] - frustum.slope * distance
+        bottom = max(0.0, middle - 0.45 * view)
+        placed = placed.raised(draw.uniform(bottom, max(bottom, middle + 0.45 * view - tall)))
+    return placed
+
+
+def _pedestal(scene: Scene, draw: Draw, number: int) -> None:
+    """Puts a body on a box."""
+    placed = scene.placed[number]
+    low, high = placed.bounds
+    middle, half = (low + high) / 2, (high - low) / 2
+    height = draw.uniform(0.1, 0.5)
+    scene.move(number, placed.raised(height))
+    size = np.array([*(half[:2] * draw.rng.uniform(0.9, 1.6, 2)), height / 2])
+    scene.put("box", np.array([*middle[:2], height / 2]), size, np.array([1.0, 0, 0, 0]), colour(draw))
+
+
+def _covered(box: np.ndarray, other: np.ndarray) -> float:
+    """How much of the smaller of two boxes lies in the other."""
+    shared = np.prod(np.clip(np.minimum(box[2:], other[2:]) - np.maximum(box[:2], other[:2]), 0, None))
+    return float(shared / min(np.prod(box[2:] - box[:2]), np.prod(other[2:] - other[:2])))
 
 
 def _turn(axis: np.ndarray, angle: float) -> np.ndarray:
@@ -109,8 +151,9 @@ def _thing(scene: Scene, draw: Draw, at: np.ndarray, size: float, upright: bool)
     scene.put(kind, at, extent, turn, tint, pattern)
 
 
-def _things(scene: Scene, draw: Draw, frustum: Frustum, flat: float) -> None:
-    if draw.chance(0.35):  # something in front of the persons
+def _things(scene: Scene, draw: Draw, frustum: Frustum) -> None:
+    flat = frustum.distance
+    if draw.chance(0.25):  # something in front of the bodies
         for _ in range(1 + int(draw.chance(0.3))):
             distance = flat * draw.uniform(0.35, 0.75)
             at = frustum.ground(draw.uniform(-0.9, 0.9), distance)
@@ -118,7 +161,7 @@ def _things(scene: Scene, draw: Draw, frustum: Frustum, flat: float) -> None:
     for _ in range(int(draw.rng.integers(0, 9))):  # things among and behind them
         at = frustum.ground(draw.uniform(-1.3, 1.3), flat * np.exp(draw.uniform(-0.05, 1.1)))
         _thing(scene, draw, at, draw.uniform(0.08, 0.7), draw.chance(0.75))
-    if draw.chance(0.3):  # a bundle of rods and balls in the colours of persons, which is none
+    if draw.chance(0.25):  # a bundle of rods and balls, which is none of the categories
         at = frustum.ground(draw.uniform(-1, 1), flat * draw.uniform(0.8, 1.8))
         rgb = colour(draw)
         for _ in range(int(draw.rng.integers(3, 7))):
@@ -129,7 +172,8 @@ def _things(scene: Scene, draw: Draw, frustum: Frustum, flat: float) -> None:
             scene.put(kind, centre, rod, _turn(draw.rng.normal(size=3), draw.uniform(0, 3)), tint)
 
 
-def _surroundings(scene: Scene, draw: Draw, frustum: Frustum, flat: float) -> None:
+def _surroundings(scene: Scene, draw: Draw, frustum: Frustum) -> None:
+    flat = frustum.distance
     ahead = -frustum.camera.axes[:2, 2]
     heading = float(np.arctan2(ahead[1], ahead[0]))
     back = frustum.ground(0.0, flat * draw.uniform(2.2, 4.0))
@@ -148,4 +192,4 @@ def _surroundings(scene: Scene, draw: Draw, frustum: Frustum, flat: float) -> No
 
     tint = 1 + draw.rng.uniform(-0.15, 0.15, (2, 3))
     power = np.array([[draw.uniform(0.25, 0.8)], [draw.uniform(0.0, 0.35)]])
-    scene.light(ray(), ray(), tint * power, draw.uniform(0.15, 0.55))
+    scene.light(ray(), ray(), tint * power, draw.uniform(0.22, 0.6))

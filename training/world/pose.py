@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from training.world.body import Body
 from training.world.draw import Draw
-from training.world.figure import PART, PARTS, Build
+from training.world.figure import PART, PARTS, Build, Figure
 
 _SIDE = np.array([-1.0 if name.startswith("right") else 1.0 for name, _ in PARTS])
 # rotation about +y takes a hanging limb backward, a trunk forward
@@ -41,20 +42,17 @@ def within_limits(pose: np.ndarray) -> np.ndarray:
     return np.clip(pose, _LIMITS[..., 0], _LIMITS[..., 1])
 
 
-def quaternions(pose: np.ndarray) -> np.ndarray:
-    """Rotations [16, 4] (w, x, y, z) of the parts relative to their parents: spread, then flexion, then twist."""
-    half = pose * 0.5 * np.stack([_FLEX, _SIDE, -_SIDE], axis=1)
-    (cy, cx, cz), (sy, sx, sz) = np.cos(half).T, np.sin(half).T
+def rotations(pose: np.ndarray) -> np.ndarray:
+    """Rotations [16, 3, 3] of the parts against their parents: spread, then flexion, then twist."""
+    angles = pose * np.stack([_FLEX, _SIDE, -_SIDE], axis=1)
+    (cy, cx, cz), (sy, sx, sz) = np.cos(angles).T, np.sin(angles).T
     # x-rotation * y-rotation * z-rotation, multiplied out
-    return np.stack(
-        [
-            cx * cy * cz - sx * sy * sz,
-            sx * cy * cz + cx * sy * sz,
-            cx * sy * cz - sx * cy * sz,
-            cx * cy * sz + sx * sy * cz,
-        ],
-        axis=1,
-    )
+    rows = [
+        [cy * cz, -cy * sz, sy],
+        [cx * sz + sx * sy * cz, cx * cz - sx * sy * sz, -sx * cy],
+        [sx * sz - cx * sy * cz, sx * cz + cx * sy * sz, cx * cy],
+    ]
+    return np.moveaxis(np.array(rows), 2, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +159,8 @@ def _legs(draw: Draw, pose: np.ndarray, hip: tuple[float, float], knee: tuple[fl
         pose[PART[f"{side}_foot"], 0] = np.clip(fold - bend, -0.6, 0.5)
 
 
-def random_pose(draw: Draw, build: Build) -> tuple[np.ndarray, str]:
-    """A pose [16, 3] of a random kind, and the name of the kind."""
+def random_pose(draw: Draw, build: Build) -> np.ndarray:
+    """A pose [16, 3] of a random kind."""
     pose = np.zeros((len(PARTS), 3))
     kind = draw.pick(
         {"walk": 0.34, "stand": 0.28, "sit": 0.11, "crouch": 0.07, "bend": 0.07, "stride": 0.06, "any": 0.07}
@@ -195,4 +193,10 @@ def random_pose(draw: Draw, build: Build) -> tuple[np.ndarray, str]:
         pose[PART["head"]] = draw.held(-0.4, 0.5), draw.held(-0.3, 0.3), draw.held(-1.0, 1.0)
     loose = draw.rng.normal(0, draw.uniform(0.02, 0.15), pose.shape)
     loose[0] *= 0.5
-    return within_limits(pose + loose), kind
+    return within_limits(pose + loose)
+
+
+def person(draw: Draw) -> tuple[Body, np.ndarray]:
+    """A random person in a random pose."""
+    figure = Figure.random(draw)
+    return figure.body(), rotations(random_pose(draw, figure.build))

@@ -1,20 +1,18 @@
-"""One compiled MuJoCo model whose persons, clutter, light, textures and camera are changed in place."""
+"""One compiled MuJoCo model whose solids, light, textures and camera are changed in place."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import mujoco
 import numpy as np
 
+from training.world.body import PATTERNS, Paint, Placed
 from training.world.draw import Draw
-from training.world.figure import PARTS, Figure
-from training.world.pose import quaternions
 from training.world.texture import texture
 
-PERSONS = 5
-CLUTTER = 26
-PATTERNS = 24
+SOLIDS = 480
 PATTERN_SIZE = 32
 GROUNDS = ("floor", "wall", "wall2")
 GROUND_SIZE = 128
@@ -27,7 +25,6 @@ _KINDS = {
     "cylinder": mujoco.mjtGeom.mjGEOM_CYLINDER,
     "box": mujoco.mjtGeom.mjGEOM_BOX,
 }
-_TURNS = {"z": (1.0, 0.0, 0.0, 0.0), "y": (0.5**0.5, 0.5**0.5, 0.0, 0.0), "x": (0.5**0.5, 0.0, 0.5**0.5, 0.0)}
 
 
 def _description(slices: int) -> str:
@@ -45,20 +42,7 @@ def _description(slices: int) -> str:
         f'<material name="{name}" texture="{name}" texuniform="true" texrepeat="{r} {r}" specular="0.1"/>'
         for name, r in zip(GROUNDS, (0.35, 0.25, 0.6), strict=True)
     )
-    solids: dict[str, str] = {name: "" for name, _ in PARTS}
-    for solid in Figure().solids():
-        solids[solid.part] += f'<geom type="{solid.kind}" size="0.1 0.1 0.1"/>'
-    children: dict[str | None, list[str]] = {}
-    for name, parent in PARTS:
-        children.setdefault(parent, []).append(name)
-
-    def part(name: str, person: int) -> str:
-        joint = "<freejoint/>" if name == "pelvis" else '<joint type="ball"/>'
-        inner = "".join(part(child, person) for child in children.get(name, []))
-        return f'<body name="{name}{person}">{joint}{solids[name]}{inner}</body>'
-
-    clutter = "".join('<geom type="box" size="0.1 0.1 0.1"/>' for _ in range(CLUTTER))
-    persons = "".join(part("pelvis", i) for i in range(PERSONS))
+    solids = '<geom type="box" size="0.1 0.1 0.1"/>' * SOLIDS
     return f"""<mujoco>
       <compiler angle="radian"/>
       <statistic center="0 0 0.8" extent="6"/>
@@ -76,10 +60,10 @@ def _description(slices: int) -> str:
         <light name="sun" type="directional" castshadow="true" pos="0 0 5" dir="0 0 -1"/>
         <light name="fill" type="directional" castshadow="false" pos="0 0 5" dir="0 0 -1"/>
         <camera name="camera" pos="4 0 1.5"/>
-        <geom name="floor" type="plane" size="0 0 0.1" material="floor"/>
+        <geom name="floor" type="plane" size="60 60 60" material="floor"/>
         <geom name="wall0" type="box" size="1 1 1" material="wall"/>
         <geom name="wall1" type="box" size="1 1 1" material="wall2"/>
-        {clutter}{persons}
+        {solids}
       </worldbody>
     </mujoco>"""
 
@@ -117,7 +101,8 @@ class Camera:
 class Scene:
     """The world as MuJoCo sees it. Sizes, colours and positions are written into the compiled model.
 
-    `slices` is how finely round solids are drawn.
+    `placed` are the bodies in it, and `solids` where each one's solids are in the model. `slices` is how finely round
+    solids are drawn.
     """
 
     def __init__(self, slices: int = 14) -> None:
@@ -126,86 +111,65 @@ class Scene:
         self.model.geom_sameframe[:] = 0
         self.data = mujoco.MjData(self.model)
         self.camera = Camera.looking(np.array([4.0, 0, 1.5]), np.array([0, 0, 1.0]), 0.8)
-        self.figures: list[Figure | None] = [None] * PERSONS
-        self._names = [solid.part for solid in Figure().solids()]
-        self._solids = len(self._names)
-        self._first_solid = self.model.ngeom - PERSONS * self._solids
-        self._first_clutter = self._first_solid - CLUTTER
+        self.placed: list[Placed] = []
+        self.solids: list[slice] = []
+        self._first = self.model.ngeom - SOLIDS
         self._pattern = [self.model.material(f"pattern{i}").id for i in range(PATTERNS)]
-        self._used = 0
-        # MuJoCo numbers solids part by part
-        by_part = sorted(range(self._solids), key=lambda i: [name for name, _ in PARTS].index(self._names[i]))
-        self._order = np.array(by_part)
+        self._used = self._first
         self.clear()
 
     def clear(self) -> None:
-        """Removes all persons and all clutter."""
-        self.model.geom_group[self._first_clutter :] = _HIDDEN
-        self.figures = [None] * PERSONS
-        self._used = 0
+        """Removes all bodies and all clutter."""
+        self.model.geom_group[self._first :] = _HIDDEN
+        self.placed, self.solids = [], []
+        self._used = self._first
 
-    def bodies(self, person: int) -> slice:
-        """The numbers of a person's parts in the model, in the order of `PARTS`."""
-        first = 1 + person * len(PARTS)
-        return slice(first, first + len(PARTS))
-
-    def solids(self, person: int) -> slice:
-        """The numbers of a person's solids in the model."""
-        first = self._first_solid + person * self._solids
-        return slice(first, first + self._solids)
-
-    def dress(self, person: int, figure: Figure) -> None:
-        """Puts a figure in a person's place."""
+    def add(self, placed: Placed) -> None:
+        """Adds a posed body. Raises ValueError when the world is full."""
+        shown = placed.body.shown
+        where = self._take(len(shown), placed.body.category)
         m = self.model
-        self.figures[person] = figure
-        m.body_pos[self.bodies(person)] = figure.offsets()
-        solids = figure.solids()
-        ordered = [solids[i] for i in self._order]
-        where = self.solids(person)
-        m.geom_pos[where] = [solid.centre for solid in ordered]
-        m.geom_size[where] = [solid.size for solid in ordered]
-        m.geom_quat[where] = [_TURNS[solid.axis] for solid in ordered]
-        m.geom_rgba[where] = [(*solid.paint.rgb, 1.0) for solid in ordered]
-        m.geom_matid[where] = [self._pattern[p] if (p := solid.paint.pattern) >= 0 else -1 for solid in ordered]
-        m.geom_group[where] = [0 if solid.shown else _HIDDEN for solid in ordered]
+        m.geom_type[where] = [_KINDS[solid.kind] for solid in shown]
+        self._paint(where, [solid.paint for solid in shown])
+        self.placed.append(placed)
+        self.solids.append(where)
+        self._move(where, placed)
 
-    def place(self, person: int, pose: np.ndarray, at: np.ndarray, heading: float, above: float = 0.0) -> None:
-        """Poses a dressed person [16, 3] at a place [2] m of the floor, facing a heading (rad, 0 along x).
+    def move(self, number: int, placed: Placed) -> None:
+        """Gives body `number` another pose or place."""
+        self.placed[number] = placed
+        self._move(self.solids[number], placed)
 
-        Its lowest point ends `above` metres over the floor.
-        """
-        turns = quaternions(pose)
-        root = np.empty(4)
-        mujoco.mju_mulQuat(root, np.array([np.cos(heading / 2), 0, 0, np.sin(heading / 2)]), turns[0])
-        size = 7 + 4 * (len(PARTS) - 1)
-        qpos = self.data.qpos[person * size : (person + 1) * size]
-        qpos[0:2], qpos[2], qpos[3:7] = at, 1.0, root
-        qpos[7:] = turns[1:].ravel()
-        mujoco.mj_kinematics(self.model, self.data)
-        qpos[2] += above - self._lowest(person)
-
-    def _lowest(self, person: int) -> float:
-        where = self.solids(person)
-        shown = self.model.geom_group[where] == 0
-        axes = self.data.geom_xmat[where].reshape(-1, 3, 3)[:, 2]
-        size = self.model.geom_size[where]
-        capsule = self.model.geom_type[where] == mujoco.mjtGeom.mjGEOM_CAPSULE
-        drop = np.where(capsule, np.abs(axes[:, 2]) * size[:, 1] + size[:, 0], np.linalg.norm(axes * size, axis=1))
-        return float((self.data.geom_xpos[where, 2] - drop)[shown].min())
+    def _move(self, where: slice, placed: Placed) -> None:
+        m = self.model
+        m.geom_pos[where], m.geom_size[where] = placed.centre, placed.size
+        for index, axes in zip(range(where.start, where.stop), placed.turn, strict=True):
+            mujoco.mju_mat2Quat(m.geom_quat[index], axes.ravel())
 
     def put(
         self, kind: str, at: np.ndarray, size: np.ndarray, turn: np.ndarray, rgb: np.ndarray, pattern: int = -1
     ) -> None:
-        """Adds a piece of clutter: centre [3], size [3] as in MuJoCo, rotation [4], colour; too many are dropped."""
-        if self._used == CLUTTER:
-            return
-        index, m = self._first_clutter + self._used, self.model
-        self._used += 1
-        m.geom_type[index] = _KINDS[kind]
-        m.geom_pos[index], m.geom_size[index], m.geom_quat[index] = at, size, turn
-        m.geom_rgba[index] = (*np.clip(rgb, 0.01, 1), 1.0)
-        m.geom_matid[index] = self._pattern[pattern] if pattern >= 0 else -1
-        m.geom_group[index] = 0
+        """Adds a piece of clutter: centre [3], size [3] as in MuJoCo, rotation [4], colour.
+
+        Raises ValueError when the world is full.
+        """
+        where, m = self._take(1, kind), self.model
+        m.geom_type[where] = _KINDS[kind]
+        m.geom_pos[where], m.geom_size[where], m.geom_quat[where] = at, size, turn
+        r, g, b = np.clip(rgb, 0.01, 1).tolist()
+        self._paint(where, [Paint((r, g, b), pattern)])
+
+    def _take(self, count: int, what: str) -> slice:
+        where = slice(self._used, self._used + count)
+        if where.stop > self.model.ngeom:
+            raise ValueError(f"no room for a {what} of {count} solids: the world holds {SOLIDS}")
+        self._used = where.stop
+        self.model.geom_group[where] = 0
+        return where
+
+    def _paint(self, where: slice, paints: Sequence[Paint]) -> None:
+        self.model.geom_rgba[where] = [(*paint.rgb, 1.0) for paint in paints]
+        self.model.geom_matid[where] = [self._pattern[p] if (p := paint.pattern) >= 0 else -1 for paint in paints]
 
     def wall(self, number: int, shown: bool, at: np.ndarray, size: np.ndarray, heading: float) -> None:
         """Places wall 0 or 1, or hides it."""

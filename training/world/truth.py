@@ -1,88 +1,86 @@
-"""What is true of a rendered picture: where every person's keypoints and box are, and what can be seen of them."""
+"""What is true of a rendered picture: where every body's keypoints and box are, and what can be seen of them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import mujoco
 import numpy as np
 
-from training.world.scene import Scene
+from training.world.body import Placed
+from training.world.scene import Camera, Scene
 
 MIN_VISIBLE = 3
 MIN_AREA = 100.0
 
 
 @dataclass(frozen=True, slots=True)
-class Truth:
-    """The P persons of one picture, those first that are nearest to the camera.
+class Seen:
+    """One body of a picture: its number in the scene, its distance m, and its rows of `Truth`."""
 
-    person: their places in the scene [P]; box [P, 4] xyxy px: the extent of the whole body, occluded parts too, clipped
-    to the picture; keypoints [P, 17, 3]: x, y px and v (2 visible, 1 occluded, 0 outside the picture); ignore [P]: too
-    little of the person shows to be asked for. Pixels: (0, 0) is the top-left corner of the picture.
-    """
-
-    person: np.ndarray
+    number: int
+    distance: float
     box: np.ndarray
     keypoints: np.ndarray
+
+    @property
+    def ignore(self) -> bool:
+        """Whether too little shows to be asked for."""
+        area = (self.box[2] - self.box[0]) * (self.box[3] - self.box[1])
+        return bool((self.keypoints[:, 2] == 2).sum() < MIN_VISIBLE or area < MIN_AREA)
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """The P bodies of one picture, those first that are nearest to the camera.
+
+    identity: their numbers in the scene [P]; category: names [P]; box [P, 4] xyxy px: the extent of the whole body,
+    occluded parts too, clipped to the picture; keypoints: P arrays [K, 3] with K as the category has: x, y px and v (2
+    visible, 1 occluded, 0 outside the picture); ignore [P]: too little of the body shows to be asked for. Pixels: (0,
+    0) is the top-left corner of the picture.
+    """
+
+    identity: np.ndarray
+    category: list[str]
+    box: np.ndarray
+    keypoints: list[np.ndarray]
     ignore: np.ndarray
 
 
 def truth(scene: Scene, depth: np.ndarray, oversample: float = 1.0) -> Truth:
-    """The truth of a scene that was rendered with this depth [H, W] m; persons entirely outside are left out.
+    """The truth of a scene that was rendered with this depth [H, W] m; bodies entirely outside are left out.
 
     Where the picture was drawn `oversample` times as large as it will be, the pixels are those of the final picture.
     """
     height, width = depth.shape
-    rows = []
-    for person, figure in enumerate(scene.figures):
-        if figure is None:
-            continue
-        box = _extent(scene, person, width, height)
+    seen = []
+    for number, placed in enumerate(scene.placed):
+        box = extent(placed, scene.camera, width, height)
         if box is None:
             continue
-        parts, places, covers = figure.keypoints()
-        bodies = np.arange(scene.model.nbody)[scene.bodies(person)][parts]
-        turns = scene.data.xmat[bodies].reshape(-1, 3, 3)
-        points = scene.data.xpos[bodies] + np.einsum("kij,kj->ki", turns, places)
-        pixels, distance = scene.camera.project(points, width, height)
+        pixels, distance = scene.camera.project(placed.keypoints, width, height)
         inside = (pixels >= 0).all(1) & (pixels[:, 0] < width) & (pixels[:, 1] < height) & (distance > 0.05)
         column = np.clip(pixels[:, 0].astype(int), 0, width - 1)
         row = np.clip(pixels[:, 1].astype(int), 0, height - 1)
         # what the camera sees there lies in front of the keypoint by more than the flesh that covers it
-        seen = depth[row, column] > distance - covers
-        keypoints = np.column_stack([pixels, np.where(inside, np.where(seen, 2, 1), 0)])
-        keypoints[:, :2] /= oversample
-        box = box / oversample
-        area = (box[2] - box[0]) * (box[3] - box[1])
-        ignore = bool((keypoints[:, 2] == 2).sum() < MIN_VISIBLE or area < MIN_AREA)
-        rows.append((float(distance.mean()), person, box, keypoints, ignore))
-    rows.sort(key=lambda row: row[0])
+        shows = depth[row, column] > distance - placed.cover
+        keypoints = np.column_stack([pixels / oversample, np.where(inside, np.where(shows, 2, 1), 0)])
+        seen.append(Seen(number, float(distance.mean()), box / oversample, keypoints))
+    seen.sort(key=lambda one: one.distance)
     return Truth(
-        person=np.array([row[1] for row in rows], np.int32),
-        box=np.array([row[2] for row in rows], np.float32).reshape(-1, 4),
-        keypoints=np.array([row[3] for row in rows], np.float32).reshape(-1, 17, 3),
-        ignore=np.array([row[4] for row in rows], bool),
+        identity=np.array([one.number for one in seen], np.int32),
+        category=[scene.placed[one.number].body.category for one in seen],
+        box=np.array([one.box for one in seen], np.float32).reshape(-1, 4),
+        keypoints=[one.keypoints.astype(np.float32) for one in seen],
+        ignore=np.array([one.ignore for one in seen], bool),
     )
 
 
-def _extent(scene: Scene, person: int, width: int, height: int) -> np.ndarray | None:
-    """The box [4] px of all solids of a person clipped to the picture, or None when it lies outside.
+def extent(placed: Placed, camera: Camera, width: int, height: int) -> np.ndarray | None:
+    """The box [4] px of a body clipped to the picture, or None when it lies outside.
 
-    An ellipsoid's outline is a conic: with the dual quadric Q and the projection P it is P Q P^T. A capsule reaches as
-    far as the balls at its ends.
+    An ellipsoid's outline is a conic: with the dual quadric Q and the projection P it is P Q P^T.
     """
-    model, data, camera = scene.model, scene.data, scene.camera
-    where = scene.solids(person)
-    shown = model.geom_group[where] == 0
-    centre, size = data.geom_xpos[where][shown], model.geom_size[where][shown]
-    axes = data.geom_xmat[where][shown].reshape(-1, 3, 3)
-    capsule = model.geom_type[where][shown] == mujoco.mjtGeom.mjGEOM_CAPSULE
-    reach = axes[capsule, :, 2] * size[capsule, 1:2]
-    ball = np.repeat(size[capsule, :1], 3, axis=1)
-    centres = np.concatenate([centre[~capsule], centre[capsule] + reach, centre[capsule] - reach])
-    semis = np.concatenate([size[~capsule], ball, ball])
-    turns = np.concatenate([axes[~capsule], axes[capsule], axes[capsule]])
+    centres, turns, semis = placed.hull
     view = camera.axes.T
     spread = (view @ turns) * semis[:, None, :]
     middle = (centres - camera.position) @ camera.axes

@@ -1,0 +1,75 @@
+"""How sure the model is of a single keypoint: is it to be seen, and how far off may it be."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from engines.xpose.layers import MLP
+
+# ln sigma = first + the others times the logarithms of movement, extent and disagreement (see `estimate`); a visible
+# keypoint's logit falls with it. Fitted to xpose-nano's errors; see docs/evaluation.md for what they are worth.
+SPREAD = (-1.2, 0.2, 0.2, 0.1)
+VISIBILITY = (-6.0, -2.5)  # logit = first + second * ln sigma
+LEAST = 1e-3  # of the box: what is below it tells nothing
+SAME = 0.5  # IoU from which two groups are about the same instance
+
+
+class Confidence(nn.Module):
+    """Visibility and spread of every keypoint from its final token."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.mlp = MLP(dim, dim, 2)
+
+    def forward(self, points: Tensor) -> dict[str, Tensor]:
+        """Keypoint tokens [B, G, K, D] to `visibility` and `spread` of XPoseOutput."""
+        visibility, spread = self.mlp(points).unbind(-1)
+        return {"visibility": visibility, "spread": spread.clamp(-7.0, 2.0)}
+
+    @torch.no_grad()
+    def calibrate(self, slope: float, offset: float, scale: float) -> None:
+        """Visibility logits become slope * logit + offset, sigmas scale * sigma: into the last layer, for good."""
+        last = self.mlp.layers[-1]
+        assert isinstance(last, nn.Linear)
+        last.weight[0] *= slope
+        last.bias[0] = slope * last.bias[0] + offset
+        last.bias[1] += torch.tensor(scale).log()
+
+
+def estimate(
+    logits: Tensor, boxes: Tensor, keypoints: Tensor, references: Tensor, aspect: float
+) -> dict[str, Tensor]:
+    """`visibility` and `spread` of XPoseOutput for weights that were never taught them.
+
+    `references` [B, G, 1 + K, 4] is what entered the last layer, `aspect` the width / height of the image.
+    """
+    known = clues(logits, boxes, keypoints, references, aspect)
+    spread = SPREAD[0] + (known * known.new_tensor(SPREAD[1:])).sum(-1)
+    return {"visibility": VISIBILITY[0] + VISIBILITY[1] * spread, "spread": spread}
+
+
+def clues(logits: Tensor, boxes: Tensor, keypoints: Tensor, references: Tensor, aspect: float) -> Tensor:
+    """Logarithms [B, G, K, 3] of lengths that grow with a keypoint's error, as shares of the root of its box's area.
+
+    How far the last layer still moved it; its own extent, as the model sees it; and how far the keypoints of other
+    groups on the same instance are from it, in the mean over these groups by their scores (0 without any).
+    """
+    side = (boxes[..., 2] * boxes[..., 3]).clamp(min=1e-8).sqrt().unsqueeze(-1)  # B, G, 1
+    unit = boxes.new_tensor((aspect**0.5, aspect**-0.5))  # makes squares of px of fractions
+    moved = ((keypoints - references[:, :, 1:, :2]) * unit).norm(dim=-1) / side
+    extent = references[:, :, 1:, 2:].prod(-1).clamp(min=0).sqrt() / side
+    weight = logits.amax(-1).sigmoid().unsqueeze(1) * (overlaps(boxes) > SAME)
+    weight = weight * (logits.argmax(-1).unsqueeze(2) == logits.argmax(-1).unsqueeze(1))  # B, G, G
+    apart = ((keypoints.unsqueeze(2) - keypoints.unsqueeze(1)) * unit).square().sum(-1)  # B, G, G, K
+    apart = (apart * weight.unsqueeze(-1)).sum(2) / weight.sum(2).clamp(min=1e-6).unsqueeze(-1)
+    return torch.stack((moved, extent, apart.sqrt() / side), -1).clamp(min=LEAST).log()
+
+
+def overlaps(boxes: Tensor) -> Tensor:
+    """IoU [B, G, G] of all pairs of boxes [B, G, 4] cx, cy, w, h."""
+    low, high = boxes[..., :2] - boxes[..., 2:] / 2, boxes[..., :2] + boxes[..., 2:] / 2
+    shared = torch.minimum(high.unsqueeze(2), high.unsqueeze(1)) - torch.maximum(low.unsqueeze(2), low.unsqueeze(1))
+    shared = shared.clamp(min=0).prod(-1)
+    area = boxes[..., 2:].prod(-1)
+    return shared / (area.unsqueeze(2) + area.unsqueeze(1) - shared).clamp(min=1e-9)

@@ -1,0 +1,137 @@
+"""Annotation files in COCO's format are read whatever data set they are of, or it is said what is wrong with what."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from engines.prompts import SKELETONS, Skeleton
+from tests.training import coco_files
+from tests.training.coco_files import FORK, PERSON, annotation, write
+from training.coco import CocoFile
+from training.dataset import DataError
+
+FORKS = [{"id": 1, "name": "fork", "keypoints": FORK}]
+
+
+def test_coco_gives_persons_crowds_to_be_ignored_and_what_is_not_annotated(tmp_path: Path) -> None:
+    file = CocoFile(coco_files.coco(tmp_path))
+    assert [s.category for s in file.skeletons] == ["person"] and not file.problems
+    assert file.skeletons[0].sigmas == Skeleton.load(SKELETONS / "person.yaml").sigmas
+    picture = file[0]
+    assert picture.rgb.shape == (160, 200, 3) and picture.ignore.tolist() == [False, False, True]
+    assert set(picture.keypoints[0, :, 2]) == {1, 2}
+    empty = file[1]
+    assert empty.ignore.tolist() == [False, False, True] and (empty.keypoints[2, :, 2] == -1).all()
+    assert picture.areas is not None and picture.areas[0] == pytest.approx(
+        0.6 * np.prod(size(picture.boxes[0])), rel=1e-3
+    )
+
+
+def size(box: np.ndarray) -> np.ndarray:
+    return box[2:] - box[:2]
+
+
+def test_ap10k_gives_species_with_the_animals_sigmas(tmp_path: Path) -> None:
+    file = CocoFile(coco_files.ap10k(tmp_path))
+    assert [s.category for s in file.skeletons] == ["dog", "king cheetah"]
+    animal = Skeleton.load(SKELETONS / "animal.yaml")
+    assert all(s.sigmas == animal.sigmas and s.pairs == animal.pairs for s in file.skeletons)
+    assert [int(file[i].classes[0]) for i in range(4)] == [0, 1, 0, 1]
+
+
+def test_human_arts_pictures_are_found_from_its_own_folder_or_the_one_above(tmp_path: Path) -> None:
+    path = coco_files.human_art(tmp_path)
+    assert len(CocoFile(path)) == 4
+    assert len(CocoFile(path, tmp_path / "HumanArt")) == 4
+    assert CocoFile(path, tmp_path / "HumanArt" / "images")[2].keypoints.shape == (1, 17, 3)
+
+
+def test_mp100_gives_every_category_its_own_keypoints_and_names_those_without(tmp_path: Path) -> None:
+    file = CocoFile(coco_files.mp100(tmp_path))
+    fork, sofa = file.skeletons
+    assert fork.keypoints == tuple(FORK) and fork.pairs == ((1, 2),)
+    assert sofa.keypoints == tuple(f"keypoint {i}" for i in range(1, 6))
+    assert file[0].keypoints.shape == (1, 5, 3) and (file[0].keypoints[0, 3:, 2] == -1).all()
+
+
+def test_a_unified_file_gives_several_categories_in_a_picture(tmp_path: Path) -> None:
+    file = CocoFile(coco_files.unikpt(tmp_path))
+    assert sorted(file[0].classes.tolist()) == [0, 1] and not file.problems
+
+
+def test_pictures_without_instances_are_kept_where_they_count(tmp_path: Path) -> None:
+    path = write(tmp_path, [annotation(1, 1, 1, 3)], FORKS, pictures=3)
+    assert len(CocoFile(path)) == 1
+    assert len(CocoFile(path, empty=True)) == 3
+
+
+BROKEN: list[tuple[dict[str, Any], str]] = [
+    ({"keypoints": [1, 2, 2]}, "annotation 7 has 1 keypoints where its category has 3"),
+    ({"keypoints": [1, 2, 3, 4]}, "annotation 7 has keypoints that are no triples of numbers"),
+    ({"keypoints": ["a"] * 9}, "annotation 7 has keypoints that are no triples of numbers"),
+    ({"keypoints": None}, "annotation 7 has no keypoints"),
+    ({"keypoints": [1, 1, 5] * 3}, "annotation 7 has keypoints that are not finite or a visibility other than"),
+    ({"keypoints": [math.nan, 1, 2] * 3}, "annotation 7 has keypoints that are not finite"),
+    ({"bbox": [1, 2, 0, 5]}, "annotation 7 has an empty box"),
+    ({"bbox": [1, 2, math.inf, 5]}, "annotation 7 has an empty box"),
+    ({"bbox": [1, 2, 3]}, "annotation 7 has no box of four numbers"),
+    ({"bbox": "here"}, "annotation 7 has no box of four numbers"),
+    ({"image_id": 55}, "annotation 7 is of image 55, which is not there"),
+]
+
+
+@pytest.mark.parametrize(("change", "said"), BROKEN, ids=[said[13:40] for _, said in BROKEN])
+def test_a_malformed_annotation_is_left_out_and_told_or_refused(
+    tmp_path: Path, change: dict[str, Any], said: str
+) -> None:
+    path = write(tmp_path, [annotation(1, 1, 1, 3), annotation(2, 2, 1, 3)], FORKS)
+    content = json.loads(path.read_text())
+    content["annotations"].append(annotation(7, 1, 1, 3) | change)
+    path.write_text(json.dumps(content))
+    file = CocoFile(path)
+    assert len(file) == 2 and len(file[0].boxes) == 1
+    (problem,) = file.problems
+    assert str(problem).startswith(f"{path}: {said}") and str(problem).endswith(".")
+    with pytest.raises(DataError, match="annotation 7"):
+        CocoFile(path, problems="refuse")
+
+
+def test_a_picture_that_is_missing_is_told_once(tmp_path: Path) -> None:
+    path = write(tmp_path, [annotation(1, 1, 1, 3), annotation(2, 2, 1, 3), annotation(3, 2, 1, 3)], FORKS)
+    (tmp_path / "000000000002.jpg").unlink()
+    file = CocoFile(path)
+    assert len(file) == 1 and [problem.entry for problem in file.problems] == ["image 2"]
+    assert "1 x is not in" in file.summary()
+
+
+def test_a_damaged_picture_is_named(tmp_path: Path) -> None:
+    path = write(tmp_path, [annotation(1, 1, 1, 3)], FORKS)
+    (tmp_path / "000000000001.jpg").write_text("no picture")
+    with pytest.raises(DataError, match="of image 1 cannot be read"):
+        CocoFile(path)[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("{", "is no JSON"), ("[]", "no list 'images'"), ('{"images": [], "annotations": {}}', "no list 'annotations'"),
+     ('{"images": [], "annotations": [], "categories": []}', "no picture with keypoints")],
+)  # fmt: skip
+def test_a_file_of_another_kind_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(DataError, match=said):
+        CocoFile(tmp_path / "a.json")
+    with pytest.raises(DataError, match="cannot be read"):
+        CocoFile(tmp_path / "none.json")
+
+
+def test_names_that_cannot_be_told_apart_are_a_problem(tmp_path: Path) -> None:
+    categories = [*FORKS, {"id": 2, "name": "spoon", "keypoints": ["end", "end"]}, {"id": 3}]
+    file = CocoFile(write(tmp_path, [annotation(1, 1, 1, 3)], categories))
+    assert sorted(problem.entry[:10] for problem in file.problems) == ["category 2", "category {"]
+    assert len(PERSON) == 17

@@ -1,0 +1,196 @@
+"""Evaluations equal the tools that define the measures, and write what they found."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from engines.checkpoint import load, save
+from engines.prompts import SKELETONS, Skeleton
+from engines.text import WordEncoder
+from engines.xpose import XPose, XPoseConfig
+from tests.training import coco_files
+from training import scorecard
+from training.dataset import DataError
+from training.evaluation import Found
+from training.exam import Order, evaluate, evaluate_few_shot
+from training.fewshot import accuracy, few_shot
+from training.nearest import nearest
+from training.scorecard import Quiz
+from training.sources import open_sources
+from training.wording import category_wordings, vocabulary
+
+KNOWN = ("person", "chair")
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Untrained weights that see something everywhere, in words, by example and with confidence."""
+    torch.manual_seed(0)
+    skeletons = [Skeleton.load(SKELETONS / f"{name}.yaml") for name in KNOWN]
+    config = replace(XPoseConfig.nano(), visual_layers=1, confidence="learned")
+    categories = [text for name in KNOWN for text in category_wordings(name)]
+    path = tmp_path_factory.mktemp("weights") / "untrained.safetensors"
+    save(path, XPose(config), WordEncoder(vocabulary(skeletons), config.prompt_dim, categories), {})
+    return path
+
+
+@pytest.fixture(scope="module")
+def annotated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return coco_files.coco(tmp_path_factory.mktemp("coco"))
+
+
+def near_the_truth(quiz: Quiz, seed: int = 0) -> list[list[list[Found]]]:
+    """Answers that are the truth, shaken; some are missing and some are nowhere."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for frame in quiz.truth:
+        answers: list[list[Found]] = []
+        for instances in frame:
+            given = []
+            for instance in instances:
+                if rng.random() < 0.2:
+                    continue
+                points = instance.keypoints[:, :2] + rng.normal(0, 3, (len(instance.keypoints), 2))
+                given.append(Found(instance.box + rng.normal(0, 2, 4), float(rng.uniform(0.2, 1)), points))
+            given.append(Found(np.array([0, 0, 50, 50.0]), 0.4, rng.uniform(0, 100, (len(instances[0].keypoints), 2))))
+            answers.append(given)
+        found.append(answers)
+    return found
+
+
+def test_ap_is_what_pycocotools_says_of_the_same_predictions(annotated: Path) -> None:
+    quiz = Quiz.of(open_sources([str(annotated)], empty=True), range(4))
+    found = near_the_truth(quiz)
+    ours = scorecard.score(quiz, found)["person"]
+    results = [
+        {
+            "image_id": image + 1,
+            "category_id": 1,
+            "score": answer.score,
+            "keypoints": np.column_stack((answer.keypoints, np.ones(17))).ravel().tolist(),
+        }
+        for image, frame in enumerate(found)
+        for answer in frame[0]
+    ]
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO(str(annotated))
+        judge = COCOeval(truth, truth.loadRes(results), "keypoints")
+        judge.params.catIds = [1]
+        judge.evaluate()
+        judge.accumulate()
+        judge.summarize()
+    assert 0.1 < ours["AP"] < 0.99
+    assert ours["AP"] == pytest.approx(judge.stats[0], abs=1e-9)
+    assert ours["AP50"] == pytest.approx(judge.stats[1], abs=1e-9)
+
+
+def test_an_absent_category_is_a_false_positive_wherever_it_is_found(tmp_path: Path) -> None:
+    quiz = Quiz.of(open_sources([str(coco_files.unikpt(tmp_path))]), range(4))
+    for frame in quiz.truth[:2]:
+        frame[0].clear()
+    answer = Found(np.array([0, 0, 9, 9.0]), 0.5, np.zeros((3, 2)))
+    nothing: list[list[list[Found]]] = [[[], []] for _ in range(4)]
+    assert scorecard.score(quiz, nothing)["fork"]["false positives"] == 0
+    nothing[0][0] = [answer, answer, replace(answer, score=0.2)]
+    assert scorecard.score(quiz, nothing)["fork"]["false positives"] == 1.0
+
+
+def test_confidence_is_judged_on_what_was_found(annotated: Path) -> None:
+    quiz = Quiz.of(open_sources([str(annotated)]), range(1))
+    instance = quiz.truth[0][0][0]
+    told = replace(
+        Found(instance.box, 0.9, instance.keypoints[:, :2] + (3, 4)),
+        keypoint_scores=np.full(17, 0.5),
+        keypoint_sigmas=np.full(17, 5.0),
+    )
+    judged = scorecard.judge(quiz, [[[told, replace(told, score=0.1)]]])
+    assert judged is not None and len(judged.scores) == 17
+    np.testing.assert_allclose(judged.errors, 5)
+    assert judged.visible.tolist() == (instance.keypoints[:, 2] == 2).tolist()
+
+
+def test_an_evaluation_writes_figures_predictions_and_calibrated_weights(
+    weights: Path, annotated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(scorecard, "SHOWN", 0.0)
+    monkeypatch.setattr(scorecard, "judge", lambda quiz, found: judged_anyway())
+    out = tmp_path / "eval"
+    kinds = ("words", "reworded", "alone", "example", "both")
+    result = evaluate(
+        Order(weights, [str(annotated)], out, kinds, draws=1, calibrate=tmp_path / "calibrated.safetensors")
+    )
+    assert json.loads((out / "eval.json").read_text())["kinds"].keys() == set(kinds)
+    assert {"PCK@0.1", "AP", "false positives"} <= result["kinds"]["words"]["person"].keys()
+    assert set(result["compared"]) == {f"{kind} - words, PCK@0.1" for kind in kinds[1:]}
+    predictions = json.loads((out / "predictions.json").read_text())
+    assert all(len(row["keypoints"]) == 51 for row in predictions)
+    assert (out / "reliability.png").stat().st_size > 1000
+    before, after = load(weights).model, load(tmp_path / "calibrated.safetensors")
+    assert after.provenance["calibration"]["scale"] == pytest.approx(0.5, abs=0.1)
+    assert (after.model.confidence.mlp.layers[-1].bias - before.confidence.mlp.layers[-1].bias).abs().max() > 0.1
+    assert "prompted by words" in capsys.readouterr().out
+
+
+def judged_anyway() -> Any:
+    from tests.training.test_confidence import judged
+
+    return judged(stretch=2.0)
+
+
+def test_a_kind_that_does_not_exist_is_refused(weights: Path, annotated: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no kind of prompt 'smell'"):
+        evaluate(Order(weights, [str(annotated)], tmp_path, ("smell",)))
+
+
+def test_a_category_nobody_trained_on_is_compared_with_the_one_called_most_alike(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = coco_files.mp100(tmp_path)
+    result = evaluate(Order(weights, [str(path)], tmp_path / "out", ("words", "example", "nearest"), draws=1))
+    assert set(result["kinds"]) == {"example", "nearest"}  # there are no words for it
+    assert "the nearest known category is" in capsys.readouterr().out
+    table, chair = (Skeleton.load(SKELETONS / f"{name}.yaml") for name in ("table", "chair"))
+    person = Skeleton.load(SKELETONS / "person.yaml")
+    best, chosen = nearest(table, [person, chair])
+    assert best == chair and len(chosen) == len(table.keypoints)
+    names = dict(zip(table.keypoints, (chair.keypoints[i] for i in chosen), strict=True))
+    assert all(("left" in a) == ("left" in b) for a, b in names.items() if "left" in a or "right" in a)
+
+
+def test_pck_of_the_few_shot_protocol_is_a_plain_count() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        truth, points, size = rng.uniform(0, 100, (9, 2)), rng.uniform(0, 100, (9, 2)), 80.0
+        points[:5] = truth[:5] + rng.normal(0, 12, (5, 2))
+        points[8] = np.nan
+        right = sum(
+            ((x - px) ** 2 + (y - py) ** 2) ** 0.5 <= 0.2 * size
+            for (x, y), (px, py) in zip(truth, points, strict=True)
+            if px == px
+        )
+        assert accuracy(points, truth, size, 0.2) == pytest.approx(right / 9)
+
+
+def test_the_few_shot_protocol_asks_every_category_and_takes_the_group_on_the_query(
+    weights: Path, tmp_path: Path
+) -> None:
+    data = open_sources([str(coco_files.mp100(tmp_path))])
+    checkpoint = load(weights)
+    scores = few_shot(checkpoint, data, 1, episodes=2, queries=2)
+    assert set(scores) == {"fork", "sofa_body", "mean"}
+    assert all(0 <= value <= 1 for value in scores.values())
+    assert np.isnan(few_shot(checkpoint, data, 5, episodes=1)["mean"])  # three instances of each: nothing to ask
+
+    result = evaluate_few_shot(Order(weights, [str(tmp_path / "annotations.json")] * 2, tmp_path / "out"), 1, 1)
+    assert result["mean of splits"] == json.loads((tmp_path / "out" / "few-shot.json").read_text())["mean of splits"]

@@ -1,0 +1,60 @@
+"""The model a training starts from: new and small, or weights that are to be fine-tuned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from engines.checkpoint import load
+from engines.prompts import Skeleton
+from engines.text import WordEncoder
+from engines.xpose import XPose, XPoseConfig
+from training.initialise import initialise
+from training.prompted import Prompted
+from training.wording import category_wordings, vocabulary
+
+VISUAL_LAYERS = 2
+
+
+def start(
+    skeletons: Sequence[Skeleton], weights: Path | None = None, clip: Path | None = None
+) -> tuple[Prompted, dict[str, Tensor]]:
+    """A model that takes words and examples and tells confidence, and the file's own CLIP where that reads the words.
+
+    Raises CheckpointError when the weights cannot be read, PromptError when CLIP cannot.
+    """
+    words = vocabulary(skeletons)
+    categories = list(dict.fromkeys(text for skeleton in skeletons for text in category_wordings(skeleton.category)))
+    if weights is None:
+        model = XPose(_with_prompts(XPoseConfig.nano()))
+        initialise(model)
+        return Prompted(model, WordEncoder(words, model.config.prompt_dim, categories)), {}
+    found = load(weights)
+    model = XPose(_with_prompts(found.model.config))
+    initialise(model)  # what the weights do not have
+    model.load_state_dict(found.model.state_dict(), strict=False)
+    if found.text_encoder is not None:
+        return Prompted(model, _extended(found.text_encoder, words, categories)), {}
+    from engines.clip import ClipTextEncoder  # an optional and slow package
+
+    return Prompted(model, None, ClipTextEncoder.read(clip, found.clip)), found.clip
+
+
+def _with_prompts(config: XPoseConfig) -> XPoseConfig:
+    return replace(config, visual_layers=config.visual_layers or VISUAL_LAYERS, confidence="learned")
+
+
+def _extended(old: WordEncoder, words: Sequence[str], categories: Sequence[str]) -> WordEncoder:
+    """An encoder that knows what the old one knew, and more words and categories."""
+    every = [*old.vocabulary, *(word for word in words if word not in old.vocabulary)]
+    new = WordEncoder(every, old.prompt_dim, list(dict.fromkeys((*old.categories, *categories))))
+    state = old.state_dict()
+    with torch.no_grad():
+        rows = new.words.weight.clone()
+        rows[: len(state["words.weight"])] = state["words.weight"]
+    new.load_state_dict(state | {"words.weight": rows})
+    return new
