@@ -17,8 +17,7 @@ from rich.console import Console
 from engines import PinnedPrompts, build_engine, load, prompts_for
 from engines.bench import bench, table_of
 from engines.xpose import XPose, XPoseConfig
-from stream.prepare import inputs
-from stream.session import NANO
+from stream.prepare import NANO, inputs
 
 
 def main(

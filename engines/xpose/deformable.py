@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
+from importlib.util import find_spec
 
 import torch
 from torch import Tensor, nn
@@ -53,8 +55,20 @@ def sample(value: Tensor, sizes: Sizes, locations: Tensor, weights: Tensor) -> T
     `value` [B, S, heads, d], `locations` [B, T, heads, levels, points, 2] as fractions of the maps (x, y), `weights`
     [B, T, heads, levels, points] to [B, T, heads * d]. Outside a map counts as zero.
     """
-    plain_cpu = value.device.type == "cpu" and not torch.is_grad_enabled() and not torch.compiler.is_compiling()
+    if torch.is_grad_enabled():
+        return sample_maps(value, sizes, locations, weights)
+    if value.is_cuda and has_triton():
+        from engines.xpose.fused import sample_fused
+
+        return sample_fused(value, [side for size in sizes for side in size], locations, weights)
+    plain_cpu = value.device.type == "cpu" and not torch.compiler.is_compiling()
     return (sample_rows if plain_cpu else sample_maps)(value, sizes, locations, weights)
+
+
+@cache
+def has_triton() -> bool:
+    """Whether the fused kernel can be compiled; torch brings Triton where it supports it."""
+    return find_spec("triton") is not None
 
 
 def sample_maps(value: Tensor, sizes: Sizes, locations: Tensor, weights: Tensor) -> Tensor:
