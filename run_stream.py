@@ -27,6 +27,9 @@ def run(
     overlay: Annotated[Path | None, typer.Option(help="MP4 file to write.")] = None,
     camera: Annotated[str | None, typer.Option(help="Name of the camera in topics and rows.")] = None,
     realtime: Annotated[bool, typer.Option(help="Play a file at its own speed, dropping what comes too late.")] = False,
+    tracker: Annotated[
+        str, typer.Option(help="robot (least lag), mocap (least jitter), raw (identities only) or a file of `tune`.")
+    ] = "robot",
 ) -> None:
     """Find the prompted keypoints in SOURCE until it ends or Ctrl-C."""
     from rich.console import Console
@@ -35,7 +38,7 @@ def run(
     from stream.session import NANO, Session
     from stream.sources import redact
 
-    session = Session(source, weights or NANO, prompt, clip, publish, record, overlay, camera, realtime)
+    session = Session(source, weights or NANO, prompt, clip, publish, record, overlay, camera, realtime, tracker)
     Console().print(table_of(session.run(), redact(session.source)))
 
 
@@ -60,6 +63,32 @@ def recover(path: Annotated[Path, typer.Argument(help="The recording that was be
     from stream.recorder import recover
 
     print(f"{path}: {recover(path)} rows")
+
+
+@app.command()
+def smooth(
+    recording: Annotated[Path, typer.Argument(help="What `run --record` wrote; it stays as it is.")],
+    out: Annotated[Path | None, typer.Option(help="Parquet file to write.", show_default="NAME.smooth.parquet")] = None,
+    tracker: Annotated[str, typer.Option(help="robot, mocap or a file of `tune`.")] = "robot",
+) -> None:
+    """Write a recording anew, smoothed with what came later, and its gaps filled."""
+    from stream.smooth import smooth_recording
+    from stream.tune import tracker_config
+
+    target = out or recording.with_suffix(".smooth.parquet")
+    print(f"{target}: {smooth_recording(recording, target, tracker_config(tracker))} rows")
+
+
+@app.command()
+def tune(
+    recording: Annotated[Path, typer.Argument(help="What `run --record` wrote of a typical scene.")],
+    out: Annotated[Path | None, typer.Option(help="YAML file to write.", show_default="NAME.tracker.yaml")] = None,
+) -> None:
+    """Fit the tracker's settings of motion and noise to a recording, for `run --tracker FILE`."""
+    from stream.tune import tune
+
+    target = out or recording.with_suffix(".tracker.yaml")
+    print(f"{target}: {tune(recording, target)}")
 
 
 @app.command()

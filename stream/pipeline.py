@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Protocol
 
 from engines import Engine, PromptBank, detect
@@ -37,7 +38,13 @@ class Pipeline:
     """
 
     def __init__(
-        self, engine: Engine, prompts: PromptBank, publisher: Publisher | None, sinks: Sequence[Sink], stop: Stop
+        self,
+        engine: Engine,
+        prompts: PromptBank,
+        publisher: Publisher | None,
+        sinks: Sequence[Sink],
+        stop: Stop,
+        tracker: TrackerConfig | None = None,
     ) -> None:
         self.ledger = Ledger()
         self._engine, self._publisher, self._sinks, self._stop = engine, publisher, sinks, stop
@@ -52,7 +59,7 @@ class Pipeline:
         config = engine.config
         self._preprocess = Preprocessor(config.short_side, config.long_side, engine.device)
         sigmas = {i: skeleton.sigmas for i, skeleton in enumerate(prompts.skeletons)}
-        self._tracker = Tracker(TrackerConfig(sigmas=sigmas))
+        self._tracker = Tracker(replace(tracker or TrackerConfig(), sigmas=sigmas))
         self._track_time = 0.0
         self._latest: Frame | None = None
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
 
 from engines import CheckpointError, PromptError, build_engine, load, prompts_for
+from engines.xpose import XPoseConfig
 from stream.background import Background
 from stream.frame import Frame
 from stream.ledger import Ledger
@@ -20,10 +21,14 @@ from stream.pipeline import Pipeline, Sink
 from stream.publisher import Publisher
 from stream.recorder import Recorder
 from stream.sink import SinkError
+from stream.smooth import RecordingError
 from stream.sources import SourceError, open_source
 from stream.stop import Stop, Stopped
+from stream.tune import TuningError, tracker_config
 
-USER_ERRORS = (CheckpointError, PromptError, SourceError, SinkError, ListenError, MessageError)
+USER_ERRORS = (
+    CheckpointError, PromptError, SourceError, SinkError, ListenError, MessageError, RecordingError, TuningError,
+)  # fmt: skip
 NANO = Path(__file__).parents[1] / "configs" / "models" / "xpose-nano.safetensors"
 
 
@@ -40,6 +45,7 @@ class Session:
     overlay: Path | None = None
     camera: str | None = None
     realtime: bool = False
+    tracker: str = "robot"  # a preset or a file that `tune` wrote
     wait_for_subscriber: float = 0.0  # s
 
     def run(self, *sinks: Sink) -> Ledger:
@@ -47,7 +53,10 @@ class Session:
 
         Nothing is written before the weights, the prompt, the source and the endpoint have proved good.
         """
+        tracker = tracker_config(self.tracker)
         checkpoint = load(self.weights)
+        if checkpoint.model.config == XPoseConfig.nano():
+            tracker = replace(tracker, merges=True)  # it sees two who cross as one
         prompts = prompts_for(checkpoint, self.prompt, self.clip)
         engine = build_engine(checkpoint.model)
         with Stop() as stop, ExitStack() as opened:
@@ -67,7 +76,7 @@ class Session:
                 recorder = opened.enter_context(Recorder(self.record))
                 all_sinks.append(lambda frame, message: recorder.write(message))
             all_sinks.append(opened.enter_context(Progress()))
-            return Pipeline(engine, prompts, publisher, all_sinks, stop).run(source)
+            return Pipeline(engine, prompts, publisher, all_sinks, stop, tracker).run(source)
 
 
 class Progress:
