@@ -41,6 +41,9 @@ def run(
     transport: Annotated[str, typer.Option(help="Of RTSP: tcp or udp.")] = "tcp",
     hwaccel: Annotated[str, typer.Option(help="auto: decode on the GPU where there is one; none.")] = "auto",
     realtime: Annotated[bool, typer.Option(help="Play a file at its own speed, dropping what comes too late.")] = False,
+    tracker: Annotated[
+        str | None, typer.Option(help="robot: least lag; mocap: least jitter; raw: identities only; or a file of `tune`.")
+    ] = None,
 ) -> None:
     """Find the prompted keypoints in SOURCE, or in all cameras of a SITE file, until they end or Ctrl-C."""
     from rich.console import Console
@@ -55,7 +58,7 @@ def run(
         outputs = {"publish": publish, "record": record, "overlay": overlay, "metrics": metrics, "control": control}
         how = {"name": camera, "transport": transport, "hwaccel": hwaccel, "realtime": realtime}
         model = {"weights": weights, "clip": clip, "backend": engine, "precision": precision}
-        wanted = Site.of(source, prompt=prompt, **model, **how, **outputs)
+        wanted = Site.of(source, prompt=prompt, tracker=tracker, **model, **how, **outputs)
     elif site is not None:
         wanted = Site.load(site)
     lines = None if sys.stdout.isatty() else JsonLines(sys.stdout)
@@ -186,6 +189,32 @@ def engine_bench(
     from stream.prepare import measure
 
     Console().print(measure(weights, prompt, size, batch, engine or ()))
+
+
+@app.command()
+def smooth(
+    recording: Annotated[Path, typer.Argument(help="What `run --record` wrote; it stays as it is.")],
+    out: Annotated[Path | None, typer.Option(help="Parquet file to write.", show_default="NAME.smooth.parquet")] = None,
+    tracker: Annotated[str, typer.Option(help="robot, mocap or a file of `tune`.")] = "robot",
+) -> None:
+    """Write a recording anew, smoothed with what came later, and its gaps filled."""
+    from stream.smooth import smooth_recording
+    from stream.tune import tracker_config
+
+    target = out or recording.with_suffix(".smooth.parquet")
+    print(f"{target}: {smooth_recording(recording, target, tracker_config(tracker))} rows")
+
+
+@app.command()
+def tune(
+    recording: Annotated[Path, typer.Argument(help="What `run --record` wrote of a typical scene.")],
+    out: Annotated[Path | None, typer.Option(help="YAML file to write.", show_default="NAME.tracker.yaml")] = None,
+) -> None:
+    """Fit the tracker's settings of motion and noise to a recording, for `run --tracker FILE`."""
+    from stream.tune import tune
+
+    target = out or recording.with_suffix(".tracker.yaml")
+    print(f"{target}: {tune(recording, target)}")
 
 
 @app.command()

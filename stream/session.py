@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
 
 from engines import CheckpointError, Engine, EngineError, PromptBank, PromptError, build_engine, load, prompts_for
+from engines.xpose import XPoseConfig
 from stream.background import Background, Sink
 from stream.camera import Camera
 from stream.control import Control, ControlError
@@ -29,10 +30,12 @@ from stream.report import Report
 from stream.scheduler import Scheduler
 from stream.sink import SinkError, claim
 from stream.site import CameraSite, Site, SiteError
+from stream.smooth import RecordingError
 from stream.sources import SourceError
 from stream.sources.media import is_device
 from stream.stop import Stop, Stopped
 from stream.swap import PromptSwap
+from stream.tune import TuningError
 
 USER_ERRORS = (
     CheckpointError,
@@ -44,6 +47,8 @@ USER_ERRORS = (
     SinkError,
     SiteError,
     SourceError,
+    RecordingError,
+    TuningError,
 )
 
 log = logging.getLogger(__name__)
@@ -137,12 +142,15 @@ class Session:
             self._files(camera)
         self._publisher = opened.enter_context(Publisher(outputs.publish)) if outputs.publish else None
 
+        # xpose-nano sees two who cross as one.
+        tracker = replace(self.site.tracker, merges=detector.engine.config == XPoseConfig.nano())
+
         def start(wanted: CameraSite) -> Camera:
             camera = Camera(
                 wanted.source,
                 scheduler,
                 detector,
-                self.site.tracker,
+                tracker,
                 name=wanted.name,
                 options=wanted.options,
                 realtime=wanted.realtime,

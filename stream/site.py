@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pydantic
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from stream.prepare import NANO
 from stream.sources import Options
 from stream.sources.address import camera_name
 from stream.sources.media import is_device
+from stream.tune import TuningError, tracker_config
 from trackers import TrackerConfig
 
 _Tracker = pydantic.dataclasses.dataclass(TrackerConfig, config=ConfigDict(extra="forbid"), frozen=True)
@@ -85,7 +87,7 @@ class LimitSite(_Part):
 
 
 class Site(_Part):
-    """Everything that one process does."""
+    """Everything that one process does. tracker: a preset, a file of `tune`, or single settings of TrackerConfig."""
 
     cameras: Annotated[list[CameraSite], Field(min_length=1)]
     prompt: str = "person"
@@ -93,6 +95,14 @@ class Site(_Part):
     tracker: _Tracker = _Tracker()  # type: ignore[valid-type]
     outputs: OutputSite = OutputSite()
     limits: LimitSite = LimitSite()
+
+    @field_validator("tracker", mode="before")
+    @classmethod
+    def _named(cls, value: Any) -> Any:
+        try:
+            return asdict(tracker_config(value)) if isinstance(value, str) else value
+        except TuningError as error:
+            raise ValueError(str(error)) from None
 
     @model_validator(mode="after")
     def _consistent(self) -> Site:

@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
+
+# robot: least lag. mocap: least jitter. raw: identities only, keypoints as they were detected.
+PRESETS: dict[str, dict[str, float]] = {
+    "robot": {},
+    "mocap": {"process_noise": 1.0, "damping": 0.1},
+    "raw": {"process_noise": 1e3, "outliers": float("inf")},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,8 +21,12 @@ class TrackerConfig:
     Attributes:
         high_score: detections from here on start and confirm tracks.
         low_score: detections from here on still continue confirmed tracks; lower ones are ignored.
-        similarity: a pair of track and detection below this (0..1) is never matched.
+        similarity: a pair of track and detection below this (0..1) is not matched by the strict comparison.
+        reentry: nor below this by the lenient one, which also knows tracks that come out of hiding.
         duplicate: two detections of a class, or a detection and a track, above this (0..1) are the same thing twice.
+        astray: sizes / s, how much farther from where it is thought a track may come out of hiding per s of hiding.
+        merges: whether the detector sees two who cross as one. Then who comes out where is decided by their ways, which
+            is worse than by poses if the detector does tell them apart.
         sigmas: per class id the OKS fall-off of each keypoint, COCO's convention; 0.08 for classes not listed.
         confirm_hits: detections that make a tentative track a confirmed one.
         coast: s, for how long a confirmed track is published without a detection.
@@ -22,21 +34,35 @@ class TrackerConfig:
         measurement_noise: sizes, standard deviation of a detected coordinate.
         process_noise: sizes / s^1.5, root of the spectral density of a keypoint's white-noise acceleration.
         damping: s, in which a keypoint's velocity decays towards its body's; inf leaves a constant-velocity filter.
+        body_noise: sizes / s^1.5, the same for the velocity that all its keypoints share.
+        slow: share of the measurements' variance that stays from frame to frame, so that filtering does not reduce it.
         outliers: degrees of freedom of the Student-t noise of keypoints; inf means Gaussian.
     """
 
     high_score: float = 0.5
     low_score: float = 0.25
     similarity: float = 0.15
+    reentry: float = 0.2
+    astray: float = 0.5
+    merges: bool = False
     duplicate: float = 0.5
     sigmas: Mapping[int, tuple[float, ...]] = field(default_factory=dict)
     confirm_hits: int = 2
     coast: float = 0.33
-    forget: float = 0.86
+    forget: float = 2.0
     measurement_noise: float = 0.015
-    process_noise: float = 3.0
-    damping: float = 0.04
+    process_noise: float = 2.0
+    damping: float = 0.07
+    body_noise: float = 0.5
+    slow: float = 0.35
     outliers: float = 5.0
+
+    @classmethod
+    def preset(cls, name: str, **changes: Any) -> TrackerConfig:
+        """One of `PRESETS`, with `changes` of single settings; raises ValueError for another name."""
+        if name not in PRESETS:
+            raise ValueError(f"There is no tracker preset {name!r}; there are {', '.join(PRESETS)}.")
+        return cls(**(PRESETS[name] | changes))
 
     def __post_init__(self) -> None:
         if not 0 <= self.low_score <= self.high_score <= 1:
@@ -45,7 +71,18 @@ class TrackerConfig:
             )
         if not 0 <= self.coast <= self.forget:
             raise ValueError(f"Times must satisfy 0 <= coast <= forget, not {self.coast} and {self.forget} s.")
-        for name in ("similarity", "duplicate", "measurement_noise", "process_noise", "damping", "outliers"):
+        for name in (
+            "similarity",
+            "reentry",
+            "body_noise",
+            "duplicate",
+            "astray",
+            "slow",
+            "measurement_noise",
+            "process_noise",
+            "damping",
+            "outliers",
+        ):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, not {getattr(self, name)}.")
         if self.confirm_hits < 1:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from trackers.association import Bodies, assign, similarity
+from trackers.association import Bodies, assign, similarities
 from trackers.config import TrackerConfig
 from trackers.crossing import Crossings
 from trackers.detections import Detections
@@ -25,6 +25,10 @@ UNSEEN = 0.5
 UNKNOWN_SPEED = 1.0
 # A box that is partly hidden shrinks without its body moving: its corners tell of velocity where keypoints cannot.
 CORNER_GUIDANCE = 0.01
+OWN_SPEED = 0.7
+NOISE_MEMORY = 2.0
+LEAN_MEMORY = 0.1
+HIDDEN = 0.1
 # A track's score is the mean of its detections' over about this many s, ...
 SCORE_MEMORY = 0.33
 # ... less by the factor e where the detection now lies so many sizes away from the track's keypoints, ...
@@ -62,8 +66,7 @@ class _Alive:
 
     def boxes(self) -> Floats:
         """[T, 4] px; corners never cross."""
-        corners = self.motion.position[:, -2:]
-        return np.concatenate([corners.min(1), corners.max(1)], 1)
+        return _boxes(self.motion)
 
     def size(self) -> Floats:
         """[T, 1] px, the longer side of the box."""
@@ -111,15 +114,19 @@ class Tracker:
             raise ValueError(
                 f"Detections have {detections.keypoints.shape[1]} keypoints, but earlier ones {now.ever.shape[1] - 2}."
             )
-        candidates = detections[detections.usable(self.config.low_score)]
-        if len(candidates):
-            candidates = self._distinct(candidates)
-            rows, columns = self._matches(now, candidates)
-            now = self._seen(now, rows, candidates[columns], time)
-            free = candidates.scores >= self.config.high_score
-            free[columns] = False
+        usable = detections.usable(self.config.low_score)
+        if len(usable):
+            candidates = detections[usable]
+            bodies = self._detected(candidates)
+            free = _distinct(bodies, self.config.duplicate)
+            if len(now.ids):
+                strict, lenient = similarities(self._followed(now, time), bodies)
+                rows, columns = self._matches(now, candidates, strict, lenient, free)
+                now = self._seen(now, rows, candidates, columns, time)
+                free[columns] = False
+            free &= candidates.scores >= self.config.high_score
             if free.any():
-                now = now + self._apart(self._newborn(candidates[free], time), now)
+                now = now + self._apart(self._newborn(candidates[free], time), now, time)
         now = self._settled(now, time)
         self._alive, self._time = now, time
         return self._published(now, time)
@@ -145,72 +152,88 @@ class Tracker:
         confirmed = self._alive.hits >= self.config.confirm_hits
         patience = np.where(confirmed, self.config.forget, self.config.coast)
         kept = time - self._alive.last <= patience
+        if kept.all():
+            return self._moved(self._alive, time) if len(kept) else None
         return self._moved(self._alive[kept], time) if kept.any() else None
 
     def _moved(self, tracks: _Alive, time: float) -> _Alive:
         interval = time - self._time if len(tracks.ids) else 0.0
-        density = (self.config.process_noise * tracks.size()) ** 2
+        area = tracks.size()[:, 0] ** 2
+        density, body_density = self.config.process_noise**2 * area, self.config.body_noise**2 * area
         return replace(
             tracks,
-            motion=tracks.motion.predicted(interval, density, self.config.damping),
+            motion=tracks.motion.predicted(interval, density, self.config.damping, body_density),
             measured=np.full_like(tracks.measured, np.nan),
             weight=np.zeros_like(tracks.weight),
         )
 
-    def _distinct(self, detections: Detections) -> Detections:
-        """Without those that repeat a better one; best first before and after."""
-        bodies = self._detected(detections)
-        repeats = similarity(bodies, bodies) >= self.config.duplicate
-        kept: list[int] = []
-        for row in range(len(detections)):
-            if not repeats[kept, row].any():
-                kept.append(row)
-        return detections[np.array(kept)]
+    def _matches(
+        self, tracks: _Alive, detections: Detections, strict: Floats, lenient: Floats, free: Mask
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Rows of tracks and of `free` detections that belong together.
 
-    def _matches(self, tracks: _Alive, detections: Detections) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Rows of tracks and of detections that belong together, found in three passes.
-
-        Confirmed tracks choose first among good detections, then among poor ones; tentative tracks get what good ones
-        are left.
+        Confirmed tracks choose first, among good detections by a strict comparison, then by a lenient one, which lets
+        those back in that come out of hiding, then among poor detections; tentative tracks get what good ones are left.
         """
-        alike = similarity(self._followed(tracks), self._detected(detections))
         confirmed = tracks.hits >= self.config.confirm_hits
         high = detections.scores >= self.config.high_score
-        pairs: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
-        for some_tracks, some_detections in ((confirmed, high), (confirmed, ~high), (~confirmed, high)):
-            found = assign(alike * (some_tracks[:, None] & some_detections), self.config.similarity)
-            alike[found[0]] = 0.0
-            alike[:, found[1]] = 0.0
-            pairs.append(found)
-        rows, columns = zip(*pairs, strict=True)
-        return np.concatenate(rows), np.concatenate(columns)
-
-    def _seen(self, tracks: _Alive, rows: NDArray[np.int64], detections: Detections, time: float) -> _Alive:
-        """The tracks corrected by detections, one for each of `rows`."""
-        measured = np.full_like(tracks.measured, np.nan)
-        measured[rows] = _points(detections)
-        size = tracks.size()
-        heaviness = np.full(measured.shape[1], 1 / self.config.outliers)
-        heaviness[-2:] = 0.0  # a box that is partly hidden really is smaller: follow it
-        guidance = tracks.ever.astype(float)
-        guidance[:, -2:] = CORNER_GUIDANCE
-        variance = (self.config.measurement_noise * size) ** 2
-        motion, weight = tracks.motion.corrected(measured, variance, heaviness, guidance)
-        corrected = replace(tracks, motion=motion, measured=measured, weight=weight)
-        start = self._start(measured, corrected.boxes(), motion.body)
-        now = np.isin(np.arange(len(tracks.ids)), rows)
-        scores = tracks.scores.copy()
-        share = -np.expm1(-(time - tracks.last[rows]) / SCORE_MEMORY)
-        scores[rows] += share * (detections.scores - scores[rows])
-        return replace(
-            corrected,
-            motion=motion.where(~tracks.ever, start),
-            scores=scores,
-            hits=tracks.hits + now,
-            last=np.where(now, time, tracks.last),
-            ever=tracks.ever | ~np.isnan(measured[..., 0]),
-            weight=np.where(~tracks.ever & ~np.isnan(measured[..., 0]), 1.0, weight),
+        passes = (
+            (confirmed, high, strict, self.config.similarity),
+            (confirmed, high, lenient, self.config.reentry),
+            (confirmed, ~high, strict, self.config.similarity),
+            (~confirmed, high, lenient, self.config.reentry),
         )
+        waiting, left = np.ones(len(confirmed), np.bool_), free.copy()
+        pairs: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
+        for some_tracks, some_detections, alike, least in passes:
+            rows, columns = np.flatnonzero(some_tracks & waiting), np.flatnonzero(some_detections & left)
+            if len(rows) and len(columns):
+                found = assign(alike[rows[:, None], columns], least)
+                rows, columns = rows[found[0]], columns[found[1]]
+                waiting[rows] = False
+                left[columns] = False
+                pairs.append((rows, columns))
+        if not pairs:
+            return np.empty(0, np.int64), np.empty(0, np.int64)
+        return np.concatenate([rows for rows, _ in pairs]), np.concatenate([columns for _, columns in pairs])
+
+    def _seen(
+        self, tracks: _Alive, rows: NDArray[np.int64], detections: Detections, columns: NDArray[np.int64], time: float
+    ) -> _Alive:
+        """The tracks corrected by detections: rows by columns."""
+        if not len(rows):
+            return tracks
+        measured = np.full_like(tracks.measured, np.nan)
+        measured[rows] = _points(detections)[columns]
+        size = tracks.size()
+        assumed = np.empty_like(tracks.weight)
+        assumed[:] = (self.config.measurement_noise * size) ** 2
+        if detections.keypoint_sigmas is not None:
+            sigmas = detections.keypoint_sigmas[columns]
+            assumed[rows, :-2] = np.where(np.isfinite(sigmas) & (sigmas > 0), sigmas**2, assumed[rows, :-2])
+        step = time - self._time
+        terms = np.empty((4, measured.shape[1]))
+        terms.T[:-2] = (
+            1 / self.config.outliers,
+            1.0,
+            -math.expm1(-step / NOISE_MEMORY),
+            -math.expm1(-step / LEAN_MEMORY),
+        )
+        # A box that is partly hidden really is smaller: follow it.
+        terms.T[-2:] = 0.0, CORNER_GUIDANCE, 0.0, 0.0
+        motion, weight = tracks.motion.corrected(measured, assumed, *terms)
+        new = ~tracks.ever & ~np.isnan(measured[..., 0])
+        if new.any():
+            motion = motion.where(new, self._start(measured, _boxes(motion), motion.body))
+            weight = np.where(new, 1.0, weight)
+        scores, last, hits = tracks.scores.copy(), tracks.last.copy(), tracks.hits.copy()
+        scores[rows] -= np.expm1(-(time - last[rows]) / SCORE_MEMORY) * (detections.scores[columns] - scores[rows])
+        last[rows] = time
+        hits[rows] += 1
+        return replace(
+            tracks, motion=motion, measured=measured, weight=weight, scores=scores, hits=hits, last=last,
+            ever=tracks.ever | new,
+        )  # fmt: skip
 
     def _start(self, measured: Floats, boxes: Floats, body: Floats) -> Motion:
         """Motion of points [T, P, 2] seen for the first time, or (NaN) not yet."""
@@ -219,7 +242,7 @@ class Tracker:
         centre = (boxes[:, None, :2] + boxes[:, None, 2:]) / 2
         position = np.where(seen[..., None], measured, centre)
         variance = (np.where(seen, self.config.measurement_noise, UNSEEN) * size) ** 2
-        return Motion.at(position, variance, body, (UNKNOWN_SPEED * size) ** 2)
+        return Motion.at(position, variance, body, (OWN_SPEED * size) ** 2, (UNKNOWN_SPEED * size) ** 2)
 
     def _newborn(self, detections: Detections, time: float) -> _Alive:
         """Tentative tracks, one per detection."""
@@ -241,6 +264,8 @@ class Tracker:
 
     def _settled(self, tracks: _Alive, time: float) -> _Alive:
         """The tracks with the identities they have now that some crossings are over."""
+        if not self.config.merges or not len(tracks.ids):
+            return tracks
         confirmed = tracks.hits >= self.config.confirm_hits
         centres = tracks.motion.position.mean(1)
         source, kept = self._crossings.settle(
@@ -249,10 +274,10 @@ class Tracker:
         identities = {name: getattr(tracks, name)[source] for name in ("ids", "hits", "born")}
         return replace(tracks, **identities)[kept]
 
-    def _apart(self, newborn: _Alive, tracks: _Alive) -> _Alive:
+    def _apart(self, newborn: _Alive, tracks: _Alive, time: float) -> _Alive:
         """The newborn that are on top of no track, with ids."""
         if len(newborn.ids) and len(tracks.ids):
-            alike = similarity(self._followed(tracks), self._followed(newborn))
+            _, alike = similarities(self._followed(tracks, time), self._followed(newborn, time))
             newborn = newborn[alike.max(0) < self.config.duplicate]
         first = self._next_id
         self._next_id += len(newborn.ids)
@@ -264,12 +289,24 @@ class Tracker:
         size = _size(detections.boxes)
         variances = np.broadcast_to((self.config.measurement_noise * size) ** 2, seen.shape)
         tolerance = self._sigmas(detections.class_ids, seen.shape[1]) * size
-        return Bodies(detections.boxes, detections.class_ids, keypoints, seen, variances, tolerance)
+        return Bodies(
+            detections.boxes, detections.class_ids, keypoints, seen, variances, tolerance, np.zeros(len(size))
+        )
 
-    def _followed(self, tracks: _Alive) -> Bodies:
+    def _followed(self, tracks: _Alive, time: float) -> Bodies:
         keypoints, seen = tracks.motion.position[:, :-2], tracks.ever[:, :-2]
-        tolerance = self._sigmas(tracks.class_ids, seen.shape[1]) * tracks.size()
-        return Bodies(tracks.boxes(), tracks.class_ids, keypoints, seen, tracks.motion.pp[:, :-2], tolerance)
+        boxes = tracks.boxes()
+        size = _size(boxes)
+        tolerance = self._sigmas(tracks.class_ids, seen.shape[1]) * size
+        hidden = np.maximum(time - tracks.last - HIDDEN, 0.0)
+        astray = (self.config.astray * size[:, 0] * hidden) ** 2
+        variances = tracks.motion.variance()[:, :-2]
+        return Bodies(boxes, tracks.class_ids, keypoints, seen, variances, tolerance, astray)
+
+    def _uncertainty(self, tracks: _Alive) -> Floats:
+        """[T, P] px^2 of the positions on each axis, with the noise that stays from frame to frame."""
+        slow = self.config.slow * (self.config.measurement_noise * tracks.size()) ** 2 * tracks.motion.noise
+        return tracks.motion.variance() + slow
 
     def _sigmas(self, class_ids: NDArray[np.int64], k: int) -> Floats:
         """[N, K] OKS sigmas of each thing's class."""
@@ -282,15 +319,16 @@ class Tracker:
         """What may be seen of the tracks of the last update, moved to `time`."""
         confirmed = tracks.hits >= self.config.confirm_hits
         shown = np.where(confirmed, self._time - tracks.last <= self.config.coast, tracks.last == self._time)
-        tracks, confirmed = tracks[shown], confirmed[shown]
+        if not shown.all():
+            tracks, confirmed = tracks[shown], confirmed[shown]
         coasting = tracks.last < self._time
         status = np.where(confirmed, np.where(coasting, Status.COASTING, Status.CONFIRMED), Status.TENTATIVE)
-        weight, ever = tracks.weight[:, :-2], tracks.ever[:, :-2]
-        keypoint_status = np.select(
-            [~ever, weight == 0, weight < REJECTED],
-            [KeypointStatus.NEVER_SEEN, KeypointStatus.PREDICTED, KeypointStatus.REJECTED],
-            KeypointStatus.MEASURED,
-        )
+        weight = tracks.weight[:, :-2]
+        keypoint_status = tracks.ever[:, :-2].astype(np.int64)  # NEVER_SEEN, PREDICTED
+        keypoint_status[weight > 0] = KeypointStatus.REJECTED
+        keypoint_status[weight >= REJECTED] = KeypointStatus.MEASURED
+        covariances = np.zeros((*weight.shape, 2, 2))
+        covariances[..., 0, 0] = covariances[..., 1, 1] = self._uncertainty(tracks)[:, :-2]
         return Tracks(
             ids=tracks.ids,
             class_ids=tracks.class_ids,
@@ -298,7 +336,7 @@ class Tracker:
             boxes=tracks.boxes(),
             keypoints=tracks.motion.position[:, :-2],
             velocities=tracks.motion.velocity[:, :-2],
-            covariances=tracks.motion.pp[:, :-2, None, None] * np.eye(2),
+            covariances=covariances,
             measurements=tracks.measured[:, :-2],
             status=status,
             keypoint_status=keypoint_status,
@@ -307,18 +345,36 @@ class Tracker:
         )
 
 
+def _distinct(bodies: Bodies, duplicate: float) -> Mask:
+    """[N] which of some detections, best first, do not repeat a better one."""
+    kept = np.ones(len(bodies.boxes), np.bool_)
+    if len(kept) > 1:
+        _, alike = similarities(bodies, bodies)
+        repeats = np.tril(alike >= duplicate, -1)
+        for row in np.flatnonzero(repeats.any(1)):
+            kept[row] = not repeats[row, kept].any()
+    return kept
+
+
 def _agreement(tracks: _Alive) -> Floats:
     """[T] 0..1, how well the detections of the last update agree with the tracks' keypoints."""
-    offset = np.linalg.norm(tracks.measured[:, :-2] - tracks.motion.position[:, :-2], axis=-1) / tracks.size()
-    seen = ~np.isnan(offset)
-    mean = np.where(seen, offset, 0.0).sum(1) / np.maximum(seen.sum(1), 1)
+    off = tracks.measured[:, :-2] - tracks.motion.position[:, :-2]
+    distance = np.hypot(off[..., 0], off[..., 1])
+    seen = ~np.isnan(distance)
+    mean = np.where(seen, distance, 0.0).sum(1) / np.maximum(seen.sum(1), 1) / tracks.size()[:, 0]
     detected = ~np.isnan(tracks.measured[:, -1, 0])
     return np.where(detected, np.exp(-mean / AGREEMENT), UNDETECTED)
 
 
 def _size(boxes: Floats) -> Floats:
     """[N, 1] px, the longer side."""
-    return (boxes[:, 2:] - boxes[:, :2]).max(1, keepdims=True)
+    return np.maximum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])[:, None]
+
+
+def _boxes(motion: Motion) -> Floats:
+    """[T, 4] px; corners never cross."""
+    first, second = motion.position[:, -2], motion.position[:, -1]
+    return np.concatenate([np.minimum(first, second), np.maximum(first, second)], 1)
 
 
 def _points(detections: Detections) -> Floats:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trackers import Detections, Tracker
+from trackers import Detections, Tracker, TrackerConfig
 
 RATE = 30
 POSE = np.column_stack([np.tile([-20.0, 0.0, 20.0], 4), np.repeat([-60.0, -20.0, 20.0, 60.0], 3)])
@@ -19,7 +19,7 @@ def detections(centres: list[float]) -> Detections:
 
 def walk(ways: tuple[np.ndarray, np.ndarray]) -> tuple[dict[int, int], dict[int, int]]:
     """Track two walkers whose places merge into one detection when close; ids by walker before and after."""
-    tracker = Tracker()
+    tracker = Tracker(TrackerConfig(merges=True))
     identities: list[dict[int, int]] = []
     for frame, places in enumerate(zip(*ways, strict=True)):
         merged = abs(places[0] - places[1]) < 70
@@ -40,7 +40,7 @@ def test_walkers_who_pass_each_other_keep_their_identities(speed: float) -> None
 
 
 def test_a_third_who_stands_apart_is_not_touched() -> None:
-    tracker = Tracker()
+    tracker = Tracker(TrackerConfig(merges=True))
     time = np.arange(0, 2, 1 / RATE)
     alone: set[int] = set()
     for frame, t in enumerate(time):

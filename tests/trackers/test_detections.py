@@ -70,7 +70,7 @@ def test_half_a_keypoint_is_not_seen() -> None:
     [
         {"low_score": 0.9},
         {"high_score": 1.5},
-        {"coast": 2.0},
+        {"coast": 3.0},
         {"damping": 0.0},
         {"process_noise": float("nan")},
         {"confirm_hits": 0},

@@ -118,7 +118,7 @@ def test_a_track_is_tentative_then_confirmed_then_coasts_then_is_forgotten() -> 
     assert len(tracker.update(NOBODY, 10.44)) == 0  # 0.34 s: no longer published
     again = tracker.update(seen(ALICE), 10.9)  # 0.80 s: not yet forgotten
     assert again.ids == born.ids and again.status.tolist() == [Status.CONFIRMED]
-    assert tracker.update(seen(ALICE), 11.8).ids != born.ids  # 0.90 s: forgotten
+    assert tracker.update(seen(ALICE), 13.0).ids != born.ids  # 2.1 s: forgotten
 
 
 def test_a_tentative_track_is_published_only_when_detected() -> None:
@@ -222,6 +222,57 @@ def test_the_order_of_detections_does_not_matter(seed: int) -> None:
     for frame, detections in enumerate(crowd(5, seconds=1)[1]):
         other = detections[rng.permutation(len(detections))]
         same(straight.update(detections, frame * FRAME), shuffled.update(other, frame * FRAME))
+
+
+@given(st.floats(0.05, 20.0), st.booleans())
+@settings(max_examples=10, deadline=None)
+def test_scaling_and_mirroring_the_picture_does_the_same_to_the_tracks(scale: float, mirrored: bool) -> None:
+    """To the last digits but for the lowest bits of what is summed in another order."""
+    here, there = Tracker(), Tracker()
+    factor = scale * np.array([-1.0 if mirrored else 1.0, 1.0])
+    for frame, d in enumerate(crowd(6, seconds=1)[1]):
+        corners = d.boxes.reshape(-1, 2, 2) * factor
+        boxes = np.concatenate([corners.min(1), corners.max(1)], 1)
+        a = here.update(d, frame * FRAME)
+        b = there.update(replace(d, boxes=boxes, keypoints=d.keypoints * factor), frame * FRAME)
+        order_a, order_b = np.argsort(a.keypoints.sum((1, 2))), np.argsort((b.keypoints / factor).sum((1, 2)))
+        np.testing.assert_array_equal(a.status[order_a], b.status[order_b])
+        np.testing.assert_allclose(b.keypoints[order_b] / factor, a.keypoints[order_a], rtol=1e-7, atol=1e-6)
+        np.testing.assert_allclose(b.velocities[order_b] / factor, a.velocities[order_a], rtol=1e-6, atol=1e-4)
+        np.testing.assert_allclose(b.covariances[order_b] / scale**2, a.covariances[order_a], rtol=1e-6)
+
+
+def test_noise_that_the_detector_tells_of_is_believed() -> None:
+    rng = np.random.default_rng(0)
+    wide = {}
+    for told in (1.0, 8.0):
+        tracker = Tracker()
+        for frame in range(20):
+            people = seen((ALICE[0], ALICE[1] + rng.normal(0, 2, (17, 2))))
+            tracks = tracker.update(replace(people, keypoint_sigmas=np.full((1, 17), told)), frame * FRAME)
+        wide[told] = tracks.covariances[0, :, 0, 0].mean()
+    assert wide[8.0] > 2 * wide[1.0]
+
+
+@pytest.mark.parametrize("noise", [0.5, 2.0, 6.0])
+def test_covariances_hold_the_truth_as_often_as_they_say_whatever_the_noise(noise: float) -> None:
+    rng = np.random.default_rng(1)
+    tracker, inside = Tracker(), []
+    for frame in range(300):
+        box, points = walker(100 + 40 * frame * FRAME, 200, 4 * frame * FRAME)
+        tracks = tracker.update(seen((box, points + rng.normal(0, noise, (17, 2)))), frame * FRAME)
+        if frame > 60:
+            away = ((tracks.keypoints[0] - points) ** 2).sum(-1) / tracks.covariances[0, :, 0, 0]
+            inside.append(away < 5.991)
+    assert np.mean(inside) >= 0.92
+
+
+def test_who_comes_out_of_hiding_near_by_is_who_went_in() -> None:
+    tracker = Tracker()
+    for frame in range(20):
+        before = tracker.update(seen(walker(100 + 4 * frame, 200, 0)), frame * FRAME)
+    after = tracker.update(seen(walker(100 + 4 * 50 + 15, 200, 0)), 50 * FRAME)
+    assert after.ids.tolist() == before.ids.tolist()
 
 
 @given(st.floats(-2000, 2000))

@@ -1,0 +1,109 @@
+"""Recordings smoothed afterwards and settings fitted to them, as a user calls for them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from stream.messages import TracksMessage
+from stream.recorder import SCHEMA, Recorder
+from stream.sink import SinkError
+from stream.smooth import RecordingError, lists, smooth_recording
+from stream.tune import TuningError, tracker_config, tune
+from tests.stream.scene import message_of
+from trackers import TrackerConfig
+
+HIDDEN = range(40, 48)
+
+
+def noisy(index: int, rng: np.random.Generator) -> TracksMessage:
+    """Two people that move on; of the first nothing is published while it is hidden."""
+    message = message_of(index)
+    tracks = []
+    for track in message.tracks:
+        points = np.array(track.keypoints, float)
+        measured = [tuple(p) for p in (points + rng.normal(0, 2, points.shape)).tolist()]
+        filtered = [tuple(p) for p in (points + rng.normal(0, 1, points.shape)).tolist()]
+        tracks.append(msgspec.structs.replace(track, measured=measured, keypoints=filtered))
+    return msgspec.structs.replace(message, tracks=tracks[1:] if index in HIDDEN else tracks)
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("recording") / "tracks.parquet"
+    rng = np.random.default_rng(0)
+    with Recorder(path) as recorder:
+        for index in range(90):
+            recorder.write(noisy(index, rng))
+        recorder.write(message_of(90, people=0))
+    return path
+
+
+def read_metadata(path: Path) -> dict[bytes, bytes]:
+    return pq.read_metadata(path).metadata
+
+
+def test_a_smoothed_recording_is_steadier_and_the_original_stays(recording: Path, tmp_path: Path) -> None:
+    before = recording.read_bytes()
+    count = smooth_recording(recording, tmp_path / "smooth.parquet")
+    assert recording.read_bytes() == before
+    table = pq.read_table(tmp_path / "smooth.parquet")
+    assert table.schema.equals(SCHEMA) and table.num_rows == count == 181
+    assert read_metadata(tmp_path / "smooth.parquet")[b"prompts"] == read_metadata(recording)[b"prompts"]
+    for path, jitter in ((recording, (1.0, 4.0)), (tmp_path / "smooth.parquet", (0.0, 0.5))):
+        rows = pq.read_table(path, filters=[("track_id", "=", 2)]).sort_by("frame")
+        assert jitter[0] < np.diff(lists(rows, "keypoint"), 2, axis=0).std() < jitter[1]
+    same = pq.read_table(tmp_path / "smooth.parquet", filters=[("track_id", "=", 2)]).sort_by("frame")
+    np.testing.assert_array_equal(lists(same, "measured"), lists(rows, "measured"))
+    assert table["track_id"].null_count == 1
+
+
+def test_gaps_are_filled_with_coasting_rows(recording: Path, tmp_path: Path) -> None:
+    smooth_recording(recording, tmp_path / "smooth.parquet")
+    rows = pq.read_table(tmp_path / "smooth.parquet", filters=[("track_id", "=", 1)]).sort_by("frame")
+    assert rows["frame"].to_pylist() == list(range(90))
+    assert [s for s, f in zip(rows["status"].to_pylist(), range(90), strict=True) if f in HIDDEN] == ["coasting"] * 8
+    truth = np.stack([np.array(message_of(i).tracks[0].keypoints, float) for i in range(90)])
+    assert np.abs(lists(rows, "keypoint") - truth)[HIDDEN.start : HIDDEN.stop].max() < 4
+    assert np.isnan(lists(rows, "measured")[HIDDEN.start : HIDDEN.stop]).all()
+    assert rows["age"].to_pylist() == pytest.approx([f / 30 for f in range(90)])
+
+
+def test_what_cannot_be_smoothed_is_told_in_one_sentence(recording: Path, tmp_path: Path) -> None:
+    with pytest.raises(RecordingError, match="does not exist"):
+        smooth_recording(tmp_path / "gone.parquet", tmp_path / "out.parquet")
+    (tmp_path / "notes.parquet").write_text("no table")
+    with pytest.raises(RecordingError, match="cannot be read as a recording"):
+        smooth_recording(tmp_path / "notes.parquet", tmp_path / "out.parquet")
+    with pytest.raises(SinkError, match="exists already"):
+        smooth_recording(recording, recording)
+    assert [p.name for p in tmp_path.iterdir()] == ["notes.parquet"]
+
+
+def test_settings_are_fitted_to_a_recording_and_read_again(recording: Path, tmp_path: Path) -> None:
+    tune(recording, tmp_path / "tracker.yaml")
+    config = tracker_config(str(tmp_path / "tracker.yaml"))
+    assert config.measurement_noise * 90 == pytest.approx(2, rel=0.5)
+    assert config.coast == TrackerConfig().coast
+
+
+def test_presets_have_names_and_other_names_are_refused(tmp_path: Path) -> None:
+    assert tracker_config("mocap").process_noise < tracker_config("robot").process_noise
+    with pytest.raises(TuningError, match="neither a tracker preset"):
+        tracker_config("fast")
+    for text in ("colour: 3", "- 1", "damping: -1", ":\n:"):
+        (tmp_path / "bad.yaml").write_text(text)
+        with pytest.raises(TuningError, match=r"bad\.yaml holds no tracker settings"):
+            tracker_config(str(tmp_path / "bad.yaml"))
+
+
+def test_a_recording_without_tracks_cannot_be_tuned_to(tmp_path: Path) -> None:
+    with Recorder(tmp_path / "empty.parquet") as recorder:
+        recorder.write(message_of(0, people=0))
+    with pytest.raises(TuningError, match="No track has been measured twice"):
+        tune(tmp_path / "empty.parquet", tmp_path / "tracker.yaml")
+    assert smooth_recording(tmp_path / "empty.parquet", tmp_path / "smooth.parquet") == 1
