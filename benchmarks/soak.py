@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import psutil
+import torch
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -38,8 +39,9 @@ def slope(at: np.ndarray, values: np.ndarray, blocks: int = 10) -> tuple[float, 
 
 def main(seconds: float) -> None:
     """Print slopes with their standard errors, and the ledgers."""
+    torch.set_num_threads(1)  # with more, each small operation waits for threads that a busy machine does not run
     process = psutil.Process()
-    samples: list[tuple[float, int, int, int]] = []
+    samples = np.full((round(seconds), 4), np.nan)  # s, bytes, descriptors, threads
     latencies = np.full((1_000_000, 2), np.nan)  # s, ms; all of it now, so that it does not grow
     noted = 0
     with tempfile.TemporaryDirectory() as folder:
@@ -65,10 +67,11 @@ def main(seconds: float) -> None:
                         unsteady = RtspServer(clip, port=unsteady.port)
                     gc.collect()
                     usage = (process.memory_info().rss, process.num_fds(), threading.active_count())
-                    samples.append((time.monotonic() - begun, *usage))
+                    samples[second] = time.monotonic() - begun, *usage
+                    rig.engine.batches.clear()
                 reconnects = rig.camera("unsteady").reader.reconnects
             unsteady.kill()
-    kept = np.array([sample for sample in samples if sample[0] > min(WARM_UP, seconds / 4)])
+    kept = samples[samples[:, 0] > min(WARM_UP, seconds / 4)]
     delays = latencies[:noted] - (begun, 0)
     delays = delays[delays[:, 0] > min(WARM_UP, seconds / 4)]
     table = Table("", "slope per minute", "first and last", title=f"{seconds:g} s, 4 cameras, {reconnects} reconnects")

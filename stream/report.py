@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Mapping
@@ -49,6 +50,7 @@ class Pulse:
         return {
             "camera": camera.name,
             "state": camera.state,
+            "decoder": reader.codec,
             "fps": round(rate, 1),
             "p50_ms": None if p50 != p50 else round(p50 * 1e3, 1),
             "p99_ms": None if p99 != p99 else round(p99 * 1e3, 1),
@@ -118,7 +120,8 @@ class JsonLines:
 
     def write(self, event: str, **values: Any) -> None:
         """One line, out at once."""
-        print(json.dumps({"event": event, "time": round(time.time(), 3), **values}), file=self._out, flush=True)
+        with contextlib.suppress(BrokenPipeError):  # nobody listens any more; the run goes on
+            print(json.dumps({"event": event, "time": round(time.time(), 3), **values}), file=self._out, flush=True)
 
     def __enter__(self) -> JsonLines:
         return self

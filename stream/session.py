@@ -114,7 +114,9 @@ class Session:
             report = opened.enter_context(self.report) if self.report else None
 
             def tick() -> None:
-                if stop.reread:
+                if stop.reread and self.path is None:  # there is nothing to read again: the terminal is gone
+                    stop.requested = True
+                elif stop.reread:
                     stop.reread = False
                     self._reread(pipeline, cameras)
                 if report:
@@ -174,8 +176,7 @@ class Session:
 
     def _reread(self, pipeline: Pipeline, start: Callable[[CameraSite], Camera]) -> None:
         """Follow the changes of the cameras in the site's file; a mistake in it is told and changes nothing."""
-        if self.path is None:
-            return
+        assert self.path
         try:
             site = Site.load(self.path)
         except SiteError as error:

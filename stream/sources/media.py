@@ -40,7 +40,8 @@ class Media(Protocol):
     """Pictures in order with their media times.
 
     live      there is no end but a loss.
-    width, height  px; 0 while unknown. rate  pictures per s, None when unknown. codec  its name.
+    width, height  px; 0 while unknown. rate  pictures per s, None when unknown.
+    codec     its name, and whether a GPU decodes it.
     corrupt   packets or pictures that were broken so far; they are skipped, or shown as the decoder patched them.
     decoding  s that the decoder took for the latest picture.
     """

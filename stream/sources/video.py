@@ -81,7 +81,8 @@ class Video:
         decoder.thread_type = "SLICE" if self.live else "AUTO"
         decoder.options = {"max_pixels": str(MOST_PIXELS)}
         self._upright = Upright(self._stream.sample_aspect_ratio)
-        self.width, self.height, self.codec = decoder.width, decoder.height, decoder.name
+        self.width, self.height = decoder.width, decoder.height
+        self.codec = f"{decoder.name} on the GPU" if decoder.is_hwaccel else decoder.name
         rate = self._stream.average_rate or self._stream.guessed_rate
         self.rate = float(rate) if rate else None
 

@@ -10,6 +10,8 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, NamedTuple
 
+import torch
+
 from stream.camera import Camera
 from stream.detector import Detector
 from stream.frame import Frame
@@ -108,6 +110,7 @@ class Rig:
         self.seen[frame.camera].append(Seen(message, time.monotonic(), spot_in(frame) if self._look else None))
 
     def _run(self) -> None:
+        torch.set_num_threads(1)  # of this thread: small operations wait for others that a busy machine does not run
         try:
             while not self._stop.requested and not self.pipeline.cameras:
                 self._tick()

@@ -183,3 +183,17 @@ def test_a_password_from_the_environment_opens(
     assert len(messages) >= 3 and "s3:c" not in caplog.text
     with pytest.raises(SourceError, match="environment variable NOT_SET, which is not set"):
         Session(Site.of("rtsp://joe:${NOT_SET}@127.0.0.1/x"), must_open=True, engine=SpotEngine()).run()
+
+
+def test_a_terminal_that_is_gone_ends_a_run_like_ctrl_c(tmp_path: Path, rtsp_server: Callable) -> None:
+    clip = write_spot_clip(tmp_path / "clip.mp4", 12)
+    seen: list[int] = []
+
+    def hang_up(frame: Any, message: TracksMessage) -> None:
+        seen.append(message.frame)
+        if len(seen) == 3:
+            os.kill(os.getpid(), signal.SIGHUP)
+
+    with rtsp_server(clip) as server:
+        ledgers = Session(Site.of(server.url, name="door"), engine=SpotEngine()).run(hang_up)
+    assert len(seen) >= 3 and ledgers["door"].balanced
