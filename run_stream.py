@@ -42,7 +42,7 @@ def run(
     hwaccel: Annotated[str, typer.Option(help="auto: decode on the GPU where there is one; none.")] = "auto",
     realtime: Annotated[bool, typer.Option(help="Play a file at its own speed, dropping what comes too late.")] = False,
     tracker: Annotated[
-        str | None, typer.Option(help="robot: least lag; mocap: least jitter; raw: identities only; or a file of `tune`.")
+        str | None, typer.Option(help="robot: least lag; mocap: least jitter; raw: identities; or a file of `tune`.")
     ] = None,
 ) -> None:
     """Find the prompted keypoints in SOURCE, or in all cameras of a SITE file, until they end or Ctrl-C."""

@@ -18,13 +18,14 @@ import torch
 import typer
 from numpy.typing import NDArray
 from scipy.optimize import minimize
+from scipy.stats import spearmanr
 
 from engines.checkpoint import load
 from engines.detect import detect
 from engines.example import normalised
 from engines.prompts import prompts_for
-from engines.xpose.confidence import SPREAD, VISIBILITY, clues
-from training.confidence import FARTHEST, Judged
+from engines.xpose.confidence import SPREAD, clues
+from training.confidence import FARTHEST, Judged, auroc
 from training.evaluation import found, matched
 from training.scorecard import Quiz
 from training.sources import open_sources
@@ -39,24 +40,26 @@ def main(
     """Fit and print."""
     rows = collect(data, weights, pictures, prompt)
     half = rows[:, 0] < pictures // 2
-    spread, visibility = fit(rows[half])
-    print(f"{len(rows)} keypoints; SPREAD = {np.round(spread, 3).tolist()}")
-    print(f"VISIBILITY = {np.round(visibility, 3).tolist()}")
-    for name, constants in (
-        ("fitted", (spread, visibility)),
-        ("in the file", (np.array(SPREAD), np.array(VISIBILITY))),
-    ):
-        measures = judge(rows[~half], *constants).measures()
+    spread = fit(rows[half])
+    print(f"{len(rows)} keypoints; fitted SPREAD = {np.round(spread, 3).tolist()}")
+    for name, constants in (("fitted", spread), ("in the file", np.array(SPREAD))):
+        measures = judge(rows[~half], constants).measures()
         print(f"{name:12s}", "  ".join(f"{key} {value:.3f}" for key, value in measures.items()))
-    for column, name in enumerate(("movement", "extent", "disagreement"), start=3):
-        placed = np.isfinite(rows[:, 2])
-        rank = np.corrcoef(np.argsort(np.argsort(rows[placed, column])), np.argsort(np.argsort(rows[placed, 2])))[0, 1]
-        print(f"{name:12s} rank correlation with the error {rank:.3f}")
+    for column, name in enumerate(("movement", "extent", "disagreement", "score"), start=3):
+        hidden = auroc(-rows[:, column] if name != "score" else rows[:, column], rows[:, 1] > 0.5)
+        related = correlation(rows, column)
+        print(f"{name:12s} rank correlation with the error {related:.3f}, AUROC of visibility {hidden:.3f}")
+
+
+def correlation(rows: NDArray[np.float64], column: int) -> float:
+    """Spearman's, of a column with the error."""
+    placed = rows[np.isfinite(rows[:, 2])]
+    return float(spearmanr(placed[:, column], placed[:, 2]).statistic)
 
 
 @torch.inference_mode()
 def collect(data: str, weights: Path, pictures: int, prompt: str) -> NDArray[np.float64]:
-    """Rows of picture, visible (0, 1), error / root of the box's area (NaN: unknown), and three clues."""
+    """Rows of picture, visible (0, 1), error / root of the box's area (NaN: unknown), three clues, score."""
     checkpoint = load(weights)
     model, bank = checkpoint.model.eval(), prompts_for(checkpoint, prompt)
     model.config = replace(model.config, confidence="none")
@@ -81,35 +84,28 @@ def collect(data: str, weights: Path, pictures: int, prompt: str) -> NDArray[np.
             points, side = truth[label][i].keypoints, np.sqrt((seen.boxes[c, 2:] - seen.boxes[c, :2]).prod())
             error = np.linalg.norm(seen.keypoints[c] - points[:, :2], axis=1) / side
             error[points[:, 2] <= 0] = np.nan
-            rows.append(np.column_stack((np.full(len(points), index), points[:, 2] == 2, error, told[group])))
+            score = np.full(len(points), seen.scores[c])
+            rows.append(np.column_stack((np.full(len(points), index), points[:, 2] == 2, error, told[group], score)))
     return np.concatenate(rows).astype(np.float64)
 
 
-def fit(rows: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The constants that make errors, then visibility, most likely."""
+def fit(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The constants that make the errors most likely."""
     placed = rows[np.isfinite(rows[:, 2])]
-    terms = np.column_stack((np.ones(len(placed)), placed[:, 3:]))
+    terms = np.column_stack((np.ones(len(placed)), placed[:, 3:6]))
     error = np.minimum(placed[:, 2], FARTHEST)
 
     def surprise(constants: NDArray[np.float64]) -> float:
         spread = terms @ constants
         return float(np.mean(0.5 * (error * np.exp(-spread)) ** 2 + 2 * spread))
 
-    spread = minimize(surprise, np.array(SPREAD)).x
-    told = np.column_stack((np.ones(len(rows)), rows[:, 3:])) @ spread
-
-    def entropy(constants: NDArray[np.float64]) -> float:
-        logit = constants[0] + constants[1] * told
-        return float(np.mean(np.logaddexp(0, logit) - rows[:, 1] * logit))
-
-    return spread, minimize(entropy, np.array(VISIBILITY)).x
+    return np.asarray(minimize(surprise, np.array(SPREAD)).x, np.float64)
 
 
-def judge(rows: NDArray[np.float64], spread: NDArray[np.float64], visibility: NDArray[np.float64]) -> Judged:
+def judge(rows: NDArray[np.float64], spread: NDArray[np.float64]) -> Judged:
     """What the constants say of these rows."""
-    told = np.column_stack((np.ones(len(rows)), rows[:, 3:])) @ spread
-    scores = 1 / (1 + np.exp(-(visibility[0] + visibility[1] * told)))
-    return Judged(scores, rows[:, 1] > 0.5, rows[:, 2], np.exp(told))
+    sigmas = np.exp(np.column_stack((np.ones(len(rows)), rows[:, 3:6])) @ spread)
+    return Judged(rows[:, 6], rows[:, 1] > 0.5, rows[:, 2], sigmas)
 
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ def batches(
     """Endless augmented batches, made ahead in a thread.
 
     Every pass takes the pictures that the bank then holds in a new order, of which each rank gets its part. Everything
-    random follows from the seed and the number of images seen, so nothing needs to be saved to go on.
+    random follows from the seed and the number of images seen, so nothing needs to be saved to go on with the same.
 
     Args:
         batch: images per batch and rank.
@@ -70,17 +70,20 @@ def _batches(
     data: Mixture, batch: int, sides: tuple[int, int], seed: int, seen: int, rank: int, ranks: int
 ) -> Iterator[Batch]:
     sizes, shares = zip(*shapes(*sides), strict=True)
+    together = batch * ranks
     while True:
         data.refresh()
-        order = np.random.default_rng((seed, seen)).permutation(len(data))[rank::ranks]
-        for start in range(0, len(order) - batch + 1, batch):
+        steps = len(data) // together
+        number, done = divmod(seen // together, steps)  # of the pass, and of the steps it has behind it
+        order = np.random.default_rng((seed, number)).permutation(len(data))[rank::ranks]
+        for start in range(done * batch, steps * batch, batch):
             # The same shape on all ranks: they wait for each other.
             size = sizes[np.random.default_rng((seed, seen, 1)).choice(len(sizes), p=shares)]
             rng = np.random.default_rng((seed, seen, 2, rank))
             chosen = order[start : start + batch]
             pictures = [augment(data[index], size, data.mirrored, rng) for index in chosen]
             yield collate(pictures, np.stack([data.known(index) for index in chosen]))
-            seen += batch * ranks
+            seen += together
 
 
 def augment(picture: Picture, size: tuple[int, int], mirrored: NDArray[np.int64], rng: np.random.Generator) -> Picture:

@@ -44,6 +44,15 @@ def test_the_same_seed_and_place_give_the_same_batch(stick_bank):
     assert third.images.shape != other.images.shape or not torch.equal(third.images, other.images)
 
 
+def test_a_training_that_goes_on_gets_the_batches_it_would_have_got(stick_bank):
+    bank = Mixture([Bank(stick_bank)])
+    whole = take(batches(bank, 4, SIDES, seed=3), 13)  # 10 in a pass
+    for behind in (2, 9, 11):
+        rest = take(batches(bank, 4, SIDES, seed=3, seen=4 * behind), 13 - behind)
+        for a, b in zip(whole[behind:], rest, strict=True):
+            assert torch.equal(a.images, b.images) and torch.equal(a.targets.boxes, b.targets.boxes)
+
+
 def test_processes_share_the_pictures_of_a_pass(stick_bank):
     class Watched(Bank):
         def __getitem__(self, index):

@@ -68,7 +68,7 @@ def test_a_training_that_was_killed_goes_on_with_the_same_curve(stick_bank, tmp_
     expected, got = read(whole / "curve.csv"), read(killed / "curve.csv")
     assert [row["images"] for row in got] == [row["images"] for row in expected]
     for a, b in zip(expected, got, strict=True):
-        assert b["loss"] == pytest.approx(a["loss"], rel=0.02)
+        assert b["loss"] == pytest.approx(a["loss"], rel=0.05)
 
 
 def test_two_processes_train_one_model(stick_bank, tmp_path):
@@ -106,7 +106,7 @@ def test_our_weights_are_fine_tuned_with_new_categories(tmp_path):
     assert all(
         torch.allclose(tensor, same[name])
         for name, tensor in before.model.state_dict().items()
-        if "running" not in name
+        if "running" not in name and "tracked" not in name
     )
     with torch.no_grad():
         torch.testing.assert_close(after.text_encoder(["left knee"]), before.text_encoder(["left knee"]))
