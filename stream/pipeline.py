@@ -18,7 +18,7 @@ from stream.publisher import Publisher
 from stream.scheduler import Slot, SlotClosed
 from stream.sources import Source
 from stream.stop import Stop, Stopped
-from trackers import Tracker, TrackerConfig
+from trackers import Tracker, TrackerConfig, warm_up
 
 _SHORTEST_STEP = 1e-3  # s; for a camera that repeats a time stamp or whose clock steps back
 
@@ -60,6 +60,7 @@ class Pipeline:
         self._preprocess = Preprocessor(config.short_side, config.long_side, engine.device)
         sigmas = {i: skeleton.sigmas for i, skeleton in enumerate(prompts.skeletons)}
         self._tracker = Tracker(replace(tracker or TrackerConfig(), sigmas=sigmas))
+        warm_up()
         self._track_time = 0.0
         self._latest: Frame | None = None
 
