@@ -13,7 +13,7 @@ from stream.frame import Frame
 from stream.ledger import Ledger
 from stream.scheduler import Scheduler
 from stream.stop import Stop, Stopped
-from trackers import Detections
+from trackers import Detections, warm_up
 
 _TICK = 0.1  # s
 _FAREWELL = 0.5  # s for all sources together to give back their connections; one that hangs keeps nobody
@@ -27,6 +27,7 @@ class Pipeline:
     """
 
     def __init__(self, detector: Detector, scheduler: Scheduler[Frame], stop: Stop, staleness: float = 0.5) -> None:
+        warm_up()  # of the tracker: compiling it within a stream would cost frames
         self.detector = detector
         self.cameras: dict[str, Camera] = {}
         self.ledgers: dict[str, Ledger] = {}

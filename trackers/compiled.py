@@ -146,3 +146,26 @@ def similarities(boxes_a, classes_a, points_a, seen_a, variances_a, tolerance_a,
             else:
                 strict[i, j] = lenient[i, j] = iou
     return strict, lenient
+
+
+@njit(cache=True, error_model="numpy")
+def publish(position, measured, pp, common, noise, weight, ever, slow, rejected):
+    """The K keypoints' covariances [T, K, 2, 2], status [T, K] and the mean distance [T] px to what was measured."""
+    tracks, points = pp.shape[0], pp.shape[1] - 2
+    covariances, status = np.zeros((tracks, points, 2, 2)), np.zeros((tracks, points), np.int64)
+    distance = np.zeros(tracks)
+    for t in range(tracks):
+        count = 0
+        for p in range(points):
+            variance = pp[t, p] + common[0, t] + slow[t] * noise[t, p]
+            covariances[t, p, 0, 0], covariances[t, p, 1, 1] = variance, variance
+            if weight[t, p] > 0:
+                status[t, p] = 3 if weight[t, p] >= rejected else 2
+            elif ever[t, p]:
+                status[t, p] = 1
+            away = math.hypot(measured[t, p, 0] - position[t, p, 0], measured[t, p, 1] - position[t, p, 1])
+            if not math.isnan(away):
+                distance[t] += away
+                count += 1
+        distance[t] /= max(count, 1)
+    return covariances, status, distance

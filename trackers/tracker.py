@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trackers import compiled
 from trackers.association import Bodies, assign, similarities
 from trackers.config import TrackerConfig
 from trackers.crossing import Crossings
@@ -193,6 +195,8 @@ class Tracker:
                 waiting[rows] = False
                 left[columns] = False
                 pairs.append((rows, columns))
+                if not left.any():
+                    break
         if not pairs:
             return np.empty(0, np.int64), np.empty(0, np.int64)
         return np.concatenate([rows for rows, _ in pairs]), np.concatenate([columns for _, columns in pairs])
@@ -303,11 +307,6 @@ class Tracker:
         variances = tracks.motion.variance()[:, :-2]
         return Bodies(boxes, tracks.class_ids, keypoints, seen, variances, tolerance, astray)
 
-    def _uncertainty(self, tracks: _Alive) -> Floats:
-        """[T, P] px^2 of the positions on each axis, with the noise that stays from frame to frame."""
-        slow = self.config.slow * (self.config.measurement_noise * tracks.size()) ** 2 * tracks.motion.noise
-        return tracks.motion.variance() + slow
-
     def _sigmas(self, class_ids: NDArray[np.int64], k: int) -> Floats:
         """[N, K] OKS sigmas of each thing's class."""
         sigmas = np.full((len(class_ids), k), DEFAULT_SIGMA)
@@ -323,17 +322,16 @@ class Tracker:
             tracks, confirmed = tracks[shown], confirmed[shown]
         coasting = tracks.last < self._time
         status = np.where(confirmed, np.where(coasting, Status.COASTING, Status.CONFIRMED), Status.TENTATIVE)
-        weight = tracks.weight[:, :-2]
-        keypoint_status = tracks.ever[:, :-2].astype(np.int64)  # NEVER_SEEN, PREDICTED
-        keypoint_status[weight > 0] = KeypointStatus.REJECTED
-        keypoint_status[weight >= REJECTED] = KeypointStatus.MEASURED
-        covariances = np.zeros((*weight.shape, 2, 2))
-        covariances[..., 0, 0] = covariances[..., 1, 1] = self._uncertainty(tracks)[:, :-2]
+        boxes = tracks.boxes()
+        size = _size(boxes)[:, 0]
+        slow = self.config.slow * (self.config.measurement_noise * size) ** 2
+        covariances, keypoint_status, distance = _told(tracks, slow)
+        agreement = np.where(tracks.last == self._time, np.exp(-distance / size / AGREEMENT), UNDETECTED)
         return Tracks(
             ids=tracks.ids,
             class_ids=tracks.class_ids,
-            scores=tracks.scores * _agreement(tracks),
-            boxes=tracks.boxes(),
+            scores=tracks.scores * agreement,
+            boxes=boxes,
             keypoints=tracks.motion.position[:, :-2],
             velocities=tracks.motion.velocity[:, :-2],
             covariances=covariances,
@@ -343,6 +341,19 @@ class Tracker:
             ages=time - tracks.born,
             time=time,
         )
+
+
+def warm_up() -> None:
+    """Have the arithmetic compiled before frames come: seconds once after installation, then milliseconds."""
+    tracker = Tracker()
+    box, points = np.array([[0.0, 0, 50, 100]]), np.full((1, 2, 2), 20.0)
+    for frame, count in enumerate((1, 2, 3)):
+        shift = 300.0 * np.arange(count)[:, None]
+        some = np.ones(count)
+        tracker.update(
+            Detections(box + shift, some, some.astype(int), points + shift[..., None], np.ones((count, 2))), frame / 30
+        )
+    tracker.predict(0.1)
 
 
 def _distinct(bodies: Bodies, duplicate: float) -> Mask:
@@ -356,14 +367,29 @@ def _distinct(bodies: Bodies, duplicate: float) -> Mask:
     return kept
 
 
-def _agreement(tracks: _Alive) -> Floats:
-    """[T] 0..1, how well the detections of the last update agree with the tracks' keypoints."""
-    off = tracks.measured[:, :-2] - tracks.motion.position[:, :-2]
-    distance = np.hypot(off[..., 0], off[..., 1])
-    seen = ~np.isnan(distance)
-    mean = np.where(seen, distance, 0.0).sum(1) / np.maximum(seen.sum(1), 1) / tracks.size()[:, 0]
-    detected = ~np.isnan(tracks.measured[:, -1, 0])
-    return np.where(detected, np.exp(-mean / AGREEMENT), UNDETECTED)
+def _told(tracks: _Alive, slow: Floats) -> tuple[Floats, NDArray[np.int64], Floats]:
+    """Covariances [T, K, 2, 2] and status [T, K] of keypoints, and how far [T] px detections are from them on average.
+
+    `slow` [T] px^2 is the part of the assumed noise that stays from frame to frame; what was learnt scales it.
+    """
+    motion = tracks.motion
+    if compiled.AVAILABLE:
+        told: Any = compiled.publish
+        return told(
+            motion.position, tracks.measured, motion.pp, motion.common, motion.noise, tracks.weight, tracks.ever, slow,
+            REJECTED,
+        )  # fmt: skip
+    weight = tracks.weight[:, :-2]
+    status = tracks.ever[:, :-2].astype(np.int64)  # NEVER_SEEN, PREDICTED
+    status[weight > 0] = KeypointStatus.REJECTED
+    status[weight >= REJECTED] = KeypointStatus.MEASURED
+    covariances = np.zeros((*weight.shape, 2, 2))
+    variances = motion.variance() + slow[:, None] * motion.noise
+    covariances[..., 0, 0] = covariances[..., 1, 1] = variances[:, :-2]
+    off = tracks.measured[:, :-2] - motion.position[:, :-2]
+    away = np.hypot(off[..., 0], off[..., 1])
+    seen = ~np.isnan(away)
+    return covariances, status, np.where(seen, away, 0.0).sum(1) / np.maximum(seen.sum(1), 1)
 
 
 def _size(boxes: Floats) -> Floats:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trackers import Detections, KeypointStatus, Status, Tracker, TrackerConfig, Tracks
+from trackers import Detections, KeypointStatus, Status, Tracker, TrackerConfig, Tracks, compiled
 from training.evaluation import Found, found, idf1
 from training.truth import Instance
 
@@ -172,6 +172,20 @@ def test_predict_changes_nothing_and_returns_the_published_rows() -> None:
         assert not np.isin(later.keypoint_status, [KeypointStatus.MEASURED, KeypointStatus.REJECTED]).any()
         assert (later.covariances[..., 0, 0] > now.covariances[..., 0, 0]).all()
         np.testing.assert_allclose(later.ages, now.ages + 0.1)
+
+
+@pytest.mark.skipif(not compiled.AVAILABLE, reason="numba is not installed")
+def test_compiled_and_numpy_publish_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    published = []
+    for available in (True, False):
+        monkeypatch.setattr(compiled, "AVAILABLE", available)
+        tracker = Tracker()
+        for frame, detections in enumerate(crowd(8, seconds=2)[1]):
+            tracker.update(detections, frame * FRAME)
+        published.append((tracker.update(crowd(8, seconds=2)[1][5], 2.1), tracker.predict(2.2)))
+    for a, b in zip(*published, strict=True):
+        for field in fields(a):
+            np.testing.assert_allclose(getattr(a, field.name), getattr(b, field.name), rtol=1e-7, atol=1e-7)
 
 
 def test_prediction_runs_ahead_of_a_walker() -> None:
