@@ -109,7 +109,7 @@ def test_a_drip_is_a_stall(spots: Path, rtsp_server: Serve) -> None:
 def test_flipped_bits_are_counted_and_survived(spots: Path, rtsp_server: Serve) -> None:
     with proxied(rtsp_server, spots) as proxy, Rig({"door": proxy.url}) as rig:
         rig.wait_for_more("door", 5)
-        proxy.corrupt = 0.003
+        proxy.corrupt = 0.02
         reader = rig.camera("door").reader
         rig.wait(lambda: reader.corrupt > 3 or reader.reconnects, "damage")
         proxy.corrupt = 0.0
