@@ -2,6 +2,7 @@
 
 python benchmarks/engine.py                                   xpose-nano on frames of the demo clip
 python benchmarks/engine.py --swin --size 640x480             the published sizes, random weights, an input of that size
+python benchmarks/engine.py --swin --padded --rounds 3        and the published code's redundant work, see padded.py
 python benchmarks/engine.py --engine openvino --batch 4
 """
 
@@ -14,8 +15,9 @@ import torch
 import typer
 from rich.console import Console
 
+from benchmarks.padded import PaddedXPose
 from engines import PinnedPrompts, build_engine, load, prompts_for
-from engines.bench import bench, table_of
+from engines.bench import Run, bench, table_of
 from engines.xpose import XPose, XPoseConfig
 from stream.prepare import NANO, inputs
 
@@ -24,6 +26,7 @@ def main(
     engine: Annotated[list[str] | None, typer.Option(help="Only this; again for more.")] = None,
     swin: Annotated[bool, typer.Option("--swin", help="The published sizes with random weights.")] = False,
     size: Annotated[str, typer.Option(help="WIDTHxHEIGHT of the model's input, with --swin.")] = "640x480",
+    padded: Annotated[bool, typer.Option("--padded", help="Also the published code's redundant work.")] = False,
     batch: int = 1,
     rounds: int = 30,
 ) -> None:
@@ -38,7 +41,11 @@ def main(
         checkpoint = load(NANO)
         model = checkpoint.model
         images, prompts = inputs(build_engine(model, backend="eager"), prompts_for(checkpoint, "person"), batch=batch)
-    timings = bench(model, images, prompts, engine or (), rounds)
+    beside: dict[str, Run] = {}
+    if padded:
+        wasteful = PaddedXPose(model)
+        beside["padded"] = torch.inference_mode()(lambda: wasteful(images, prompts.instances, prompts.keypoints[0]))
+    timings = bench(model, images, prompts, engine or (), rounds, beside)
     name, shape = "Swin-T" if swin else "xpose-nano", "x".join(map(str, images.shape))
     title = f"{name}, images {shape}, 1 class, 17 keypoints, {torch.get_num_threads()} threads"
     Console().print(table_of(timings, title, batch))

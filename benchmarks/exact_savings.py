@@ -5,19 +5,14 @@ python benchmarks/exact_savings.py [--size 480x640] [--rounds 3]
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from dataclasses import fields
+from functools import partial
 
-import numpy as np
 import torch
 import typer
 from rich.console import Console
-from rich.progress import track
-from rich.table import Table
-from torch import Tensor
 
 from benchmarks.padded import ALL, PaddedXPose, Redundancy
+from engines.bench import Run, Timing, measure, table_of
 from engines.xpose import XPose, XPoseConfig
 
 PUT_BACK = {
@@ -34,29 +29,20 @@ PUT_BACK = {
 
 
 def main(size: str = "480x640", rounds: int = 3, keypoints: int = 17) -> None:
-    """Print medians of wall and CPU seconds, and their ratios to the model without any of it."""
+    """Print medians and their ratios to the model without any of it."""
     torch.manual_seed(0)
     height, width = map(int, size.split("x"))
     model = XPose(XPoseConfig.swin_t()).eval().requires_grad_(False)
     inputs = torch.randn(1, 3, height, width), torch.randn(1, 512), torch.randn(keypoints, 512)
-    runs: dict[str, Callable[..., tuple[Tensor, ...]]] = {"ours": model}
-    for field in fields(Redundancy):
-        runs[PUT_BACK[field.name]] = PaddedXPose(model, Redundancy.only(field.name))
-    runs["all of it"] = PaddedXPose(model, ALL)
-    seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
-    for _ in track(range(rounds), "rounds", console=Console(stderr=True)):
-        for name, run in runs.items():
-            start = time.perf_counter(), time.process_time()
-            with torch.inference_mode():
-                run(*inputs)
-            seconds[name].append((time.perf_counter() - start[0], time.process_time() - start[1]))
-    table = Table("put back", "wall s", "CPU s", "wall ratio", "CPU ratio")
-    table.title = f"Swin-T {size}, C=1, K={keypoints}, float32, eager, {torch.get_num_threads()} threads"
-    ours = np.median(seconds["ours"], axis=0)
-    for name, times in seconds.items():
-        wall, cpu = np.median(times, axis=0)
-        table.add_row(name, f"{wall:.2f}", f"{cpu:.2f}", f"{wall / ours[0]:.2f}", f"{cpu / ours[1]:.2f}")
-    Console(width=110).print(table)
+    runs: dict[str, Run] = {"ours": partial(model, *inputs)}
+    for name, text in PUT_BACK.items():
+        runs[text] = partial(PaddedXPose(model, Redundancy.only(name)), *inputs)
+    runs["all of it"] = partial(PaddedXPose(model, ALL), *inputs)
+    timings = {name: Timing() for name in runs}
+    with torch.inference_mode():
+        measure(runs, timings, rounds, calls=1)
+    title = f"Swin-T {size}, C=1, K={keypoints}, float32, eager, {torch.get_num_threads()} threads"
+    Console(width=110).print(table_of(timings, title))
 
 
 if __name__ == "__main__":

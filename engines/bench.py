@@ -71,11 +71,19 @@ def table_of(timings: Mapping[str, Timing], title: str, images: int = 1) -> Tabl
 
 
 def bench(
-    model: XPose, images: Tensor, prompts: PinnedPrompts, names: Sequence[str] = (), rounds: int = 30
+    model: XPose,
+    images: Tensor,
+    prompts: PinnedPrompts,
+    names: Sequence[str] = (),
+    rounds: int = 30,
+    beside: Mapping[str, Run] | None = None,
 ) -> dict[str, Timing]:
-    """Time eager and every other engine that runs on the device of `images` (or those of `names`), built anew."""
-    runs: dict[str, Run] = {}
-    timings: dict[str, Timing] = {}
+    """Time eager and every other engine that runs on the device of `images` (or those of `names`), built anew.
+
+    beside: other ways to run the same, measured first in every round.
+    """
+    runs: dict[str, Run] = dict(beside or {})
+    timings = {name: Timing() for name in runs}
     console = Console(stderr=True)
     size = images.shape[-1], images.shape[-2]
     with TemporaryDirectory() as folder:

@@ -22,7 +22,7 @@ class Frame:
     arrived      s on time.monotonic() at which the decoded frame was ready; for a file played in real time, was due.
     picture      the pixels, upright and square, in whatever format the decoder gave.
     uncertainty  s by which captured_at may be off this host's time, as far as it can be told; see stream/clock.py.
-    epoch        0, 1, 2, ...; grows with every reconnect and every change of size, colour or frame rate. Media times
+    epoch        0, 1, 2, ...; grows with every reconnect and every change of size, pixel format or colour. Media times
                  and pictures of different epochs have nothing to do with each other.
     decoding     s that the decoder took for it.
     """
