@@ -27,7 +27,8 @@ demo: install
 	$(BIN)/python run_stream.py demo
 
 test: install debian check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore=tests/stream --ignore=tests/test_run_stream.py
+	$(BIN)/python -m pytest tests/stream tests/test_run_stream.py
 
 check: install
 	$(BIN)/ruff check .

@@ -88,7 +88,7 @@ class PaddedXPose(XPose):
         stages = self.stages(images, instance_prompts, keypoint_prompts, None, padding)
         if work.heads:
             self._answer_after_every_layer(stages)
-        logits, boxes, keypoints = stages.output
+        logits, boxes, keypoints = stages.output.parts
         return XPoseOutput(logits[..., : self.classes], boxes, keypoints[:, :, :real])
 
     def _logits(self, hidden: Tensor, memory_text: Tensor) -> Tensor:

@@ -28,7 +28,7 @@ def detect(
     probability of being visible, provided that the detection is right; where the model says nothing of single
     keypoints, it is the score of the group, and there are no sigmas.
     """
-    parts = [tensor.double().cpu().numpy() for tensor in output if tensor is not None]
+    parts = [tensor.double().cpu().numpy() for tensor in output.parts]
     size = np.array((width, height))
     return [_detect_one(one, keypoint_mask, size, threshold, overlap) for one in zip(*parts, strict=True)]
 

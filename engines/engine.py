@@ -209,7 +209,8 @@ class _Plain(nn.Module):
 
     def forward(self, images: Tensor, *prompts: Tensor) -> Answer:
         """As `XPose.forward`, without what the model does not give."""
-        return tuple(part for part in self.model(images, *prompts) if part is not None)
+        answer: XPoseOutput = self.model(images, *prompts)
+        return answer.parts
 
 
 def _shapes(images: Tensor, prompts: PinnedPrompts) -> Hashable:

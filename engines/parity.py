@@ -39,9 +39,8 @@ def difference(reference: XPoseOutput, found: XPoseOutput, size: tuple[int, int]
 def check_rows(found: XPoseOutput, size: tuple[int, int], precision: str) -> None:
     """Raises ParityError unless all images of a batch of equal images got the same answer."""
     for row in range(1, len(found.logits)):
-        first, other = (XPoseOutput(*(tensor[i : i + 1] for tensor in found[:3])) for i in (0, row))
         try:
-            check_parity(first, other, size, precision)
+            check_parity(found.rows(0, 1), found.rows(row, row + 1), size, precision)
         except ParityError as error:
             raise ParityError(f"equal images of a batch differ: {error}") from None
 

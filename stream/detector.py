@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from engines import Engine, PromptBank, detect
-from engines.xpose import XPoseOutput
 from stream.frame import Frame
 from stream.messages import Category, Prompt
 from trackers import Detections
@@ -41,9 +40,9 @@ class Detector:
         """
         batch = images[0] if len(images) == 1 else torch.cat(list(images))
         self._seen.setdefault(batch.shape, batch)
-        parts = [part for part in self.engine(batch, self._pinned) if part is not None]
+        output = self.engine(batch, self._pinned)
         return [
-            detect(XPoseOutput(*(part[row : row + 1] for part in parts)), self._mask, frame.width, frame.height)[0]
+            detect(output.rows(row, row + 1), self._mask, frame.width, frame.height)[0]
             for row, frame in enumerate(frames)
         ]
 

@@ -10,11 +10,13 @@ from pathlib import Path
 import av
 import numpy as np
 import torch
+from rich.console import Console
 from rich.table import Table
 
 from engines import CheckpointError, PromptError, build_engine, load, prompts_for
 from stream.detector import Detector
 from stream.frame import Frame
+from stream.prepare import inputs
 from stream.preprocess import Preprocessor, target_size
 from stream.sources import Options, SourceError, SourceLost, open_source, redact
 from stream.sources.video import hardware
@@ -146,7 +148,8 @@ def check_machine(weights: Path, prompt: str, clip: Path | None, streams: list[S
     checkup.fact("CPU threads of the engine", str(torch.get_num_threads()))
     try:
         checkpoint = load(weights)
-        detector = Detector(build_engine(checkpoint.model), prompts_for(checkpoint, prompt, clip))
+        prompts = prompts_for(checkpoint, prompt, clip)
+        detector = Detector(build_engine(checkpoint.model), prompts)
     except (CheckpointError, PromptError) as error:
         checkup.fail(str(error))
         return checkup
@@ -154,11 +157,11 @@ def check_machine(weights: Path, prompt: str, clip: Path | None, streams: list[S
     size = (streams[0].width, streams[0].height) if streams else _BLANK
     config = detector.engine.config
     seen = target_size(*size, config.short_side, config.long_side)
+    with Console(stderr=True).status("making the engine ready"):
+        engine = detector.engine.prepare(*inputs(detector.engine, prompts, size=size))
     preparing, detecting = _time_engine(detector, size)
     checkup.fact("preprocessing", f"{preparing:.1f} ms from {size[0]}x{size[1]} to {seen[0]}x{seen[1]}")
-    checkup.fact(
-        "engine", f"{type(detector.engine).__name__} on {detector.engine.device}, {detecting:.1f} ms per frame"
-    )
+    checkup.fact("engine", f"{engine} on {detector.engine.device}, {detecting:.1f} ms per frame")
     wanted = sum(stream.rate or 25.0 for stream in streams if stream.live)
     possible = 1e3 / (preparing + detecting)
     if wanted > possible:
@@ -193,7 +196,7 @@ def _time_engine(detector: Detector, size: tuple[int, int]) -> tuple[float, floa
     frame = Frame("blank", 0, 0.0, 0.0, "file", 0.0, av.VideoFrame(*size, "yuv420p"))
     image = preprocess(frame)
     for _ in range(3):
-        detector([image], [frame])  # engines get fast with use
+        detector([image], [frame])  # the first calls are slower
     return _median(lambda: preprocess(frame)), _median(lambda: detector([image], [frame]))
 
 

@@ -30,6 +30,15 @@ class XPoseOutput(NamedTuple):
     visibility: Tensor | None = None  # [B, G, K] logit of being visible
     spread: Tensor | None = None  # [B, G, K] ln of (standard deviation per axis / square root of the box's area, px)
 
+    @property
+    def parts(self) -> tuple[Tensor, ...]:
+        """Those that the model gives."""
+        return tuple(part for part in self if part is not None)
+
+    def rows(self, first: int, last: int) -> XPoseOutput:
+        """Of these images of the batch."""
+        return XPoseOutput(*(part[first:last] for part in self.parts))
+
 
 class Denoising(NamedTuple):
     """Noised ground-truth boxes to restore in training (DN-DETR, CVPR 2022)."""

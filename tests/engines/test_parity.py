@@ -18,7 +18,7 @@ def output(batch: int = 1) -> XPoseOutput:
 
 def test_equal_answers_pass_in_any_order_of_groups() -> None:
     answer = output(2)
-    turned = XPoseOutput(*(tensor.flip(1) for tensor in answer))
+    turned = XPoseOutput(*(tensor.flip(1) for tensor in answer.parts))
     assert check_parity(answer, turned, SIZE, "float32") == 0
 
 
@@ -59,7 +59,7 @@ def test_groups_that_are_no_detections_do_not_count_but_the_best_one_does() -> N
 
 
 def test_equal_images_must_have_equal_answers() -> None:
-    one = XPoseOutput(*(tensor.expand(3, *tensor.shape[1:]).clone() for tensor in output()))
+    one = XPoseOutput(*(tensor.expand(3, *tensor.shape[1:]).clone() for tensor in output().parts))
     check_rows(one, SIZE, "float32")
     one.boxes[2] += 0.01
     with pytest.raises(ParityError, match="equal images of a batch differ"):

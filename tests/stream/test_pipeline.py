@@ -97,7 +97,7 @@ def test_rtsp_gives_the_same_answers_as_the_file(rtsp_server: Callable) -> None:
     frames = {frame.index: frame for frame in open_source(CROSSING)}
     for message in first:
         detector([preprocess(frames[message.frame])], [frames[message.frame]])
-        for got, expected in zip(live.answers[message.frame], engine.answers[-1], strict=True):
+        for got, expected in zip(live.answers[message.frame].parts, engine.answers[-1].parts, strict=True):
             assert torch.equal(got, expected)
 
 

@@ -48,7 +48,7 @@ class Plain(nn.Module):
         self.model, self.plant = model, plant
 
     def forward(self, images: Tensor, *prompts: Tensor) -> tuple[Tensor, ...]:
-        answer = tuple(self.model(images, *prompts))
+        answer = tuple(part for part in self.model(images, *prompts) if part is not None)
         match self.plant:
             case "boolean index":
                 return (*answer, answer[-1][answer[0].amax(-1) > 0])
