@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -36,6 +36,7 @@ from stream.sources.media import is_device
 from stream.stop import Stop, Stopped
 from stream.swap import PromptSwap
 from stream.tune import TuningError
+from trackers import TrackerConfig
 
 USER_ERRORS = (
     CheckpointError,
@@ -144,8 +145,11 @@ class Session:
             self._files(camera)
         self._publisher = opened.enter_context(Publisher(outputs.publish)) if outputs.publish else None
 
-        # xpose-nano sees two who cross as one.
-        tracker = replace(self.site.tracker, merges=detector.engine.config == XPoseConfig.nano())
+        tracker = self.site.tracker
+        if detector.engine.config == XPoseConfig.nano():  # it sees two who cross as one, and its keypoints are noisy
+            usual = asdict(tracker) == asdict(TrackerConfig())
+            noise = {"measurement_noise": 0.04, "process_noise": 5.0} if usual else {}
+            tracker = replace(tracker, merges=True, **noise)
 
         def start(wanted: CameraSite) -> Camera:
             camera = Camera(
