@@ -53,7 +53,10 @@ def similarities(a: Bodies, b: Bodies) -> tuple[Floats, Floats]:
     """
     chosen = -(-a.keypoints.shape[1] // MOST_KEYPOINTS) or 1
     if compiled.AVAILABLE:
-        arguments: list[Any] = [getattr(bodies, field) for bodies in (a, b) for field in Bodies.__slots__]
+        # Of one kind in memory: a view of another kind would be compiled for, seconds long, in the middle of a stream.
+        arguments: list[Any] = [
+            np.require(getattr(bodies, field), requirements="CW") for bodies in (a, b) for field in Bodies.__slots__
+        ]
         function: Any = compiled.similarities
         strict, lenient = function(*arguments, chosen, STRICTNESS, POSE)
         return strict, lenient

@@ -220,7 +220,8 @@ class Motion:
     def __getitem__(self, rows: NDArray[np.bool_]) -> Motion:
         """Some of the bodies, by a mask [T]."""
         arrays = {f.name: getattr(self, f.name)[rows] for f in fields(self) if f.name != "common"}
-        return Motion(**arrays, common=self.common[:, rows])
+        # Contiguous: compiled functions are compiled anew for another order in memory, within a stream.
+        return Motion(**arrays, common=np.ascontiguousarray(self.common[:, rows]))
 
     def __add__(self, other: Motion) -> Motion:
         """The bodies of both."""
