@@ -55,7 +55,7 @@ def similarities(a: Bodies, b: Bodies) -> tuple[Floats, Floats]:
     if compiled.AVAILABLE:
         # Of one kind in memory: a view of another kind would be compiled for, seconds long, in the middle of a stream.
         arguments: list[Any] = [
-            np.require(getattr(bodies, field), requirements=("C", "W")) for bodies in (a, b) for field in Bodies.__slots__
+            np.require(getattr(bodies, name), requirements=("C", "W")) for bodies in (a, b) for name in Bodies.__slots__
         ]
         function: Any = compiled.similarities
         strict, lenient = function(*arguments, chosen, STRICTNESS, POSE)
