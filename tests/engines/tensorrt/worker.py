@@ -10,7 +10,7 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 import torch
@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from engines import load
 from engines.backends.tensorrt import export
 from engines.engine import fold_batch_norms
-from engines.xpose import XPose, XPoseConfig
+from engines.parity import difference
+from engines.xpose import XPose, XPoseConfig, XPoseOutput
 from tests.engines.tensorrt.fake import FakeTensorRT, install
 
 NANO = "configs/models/xpose-nano.safetensors"
@@ -101,8 +102,14 @@ def report(case: Case, fake: FakeTensorRT) -> dict[str, object]:
         engine.register_forward_pre_hook(lambda module, given: taken.append(given))
         wanted = parts(*inputs)
         outputs, found.layers = emulate(fake, engine, taken[0])
-        found.error = largest_difference(wanted, outputs)
+        ranked = isinstance(model, XPose) and case.precision == "float16"
+        found.error = difference_of_the_best(wanted, outputs) if ranked else largest_difference(wanted, outputs)
     return asdict(found) | {"one_engine": found.one_engine}
+
+
+def difference_of_the_best(wanted: Sequence[Tensor], found: Sequence[Tensor]) -> float:
+    """Of detections and every image's best group: in float16, groups of nearly equal scores change places."""
+    return max(difference(XPoseOutput(*wanted), XPoseOutput(*found), (1, 1)))
 
 
 def main() -> None:
