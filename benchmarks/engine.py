@@ -45,7 +45,7 @@ def main(
     if padded:
         wasteful = PaddedXPose(model)
         beside["padded"] = torch.inference_mode()(lambda: wasteful(images, prompts.instances, prompts.keypoints[0]))
-    timings = bench(model, images, prompts, engine or (), rounds, beside)
+    timings = bench(model, images, prompts, engine or (), rounds, calls=1 if swin else 3, beside=beside)
     name, shape = "Swin-T" if swin else "xpose-nano", "x".join(map(str, images.shape))
     title = f"{name}, images {shape}, 1 class, 17 keypoints, {torch.get_num_threads()} threads"
     Console().print(table_of(timings, title, batch))

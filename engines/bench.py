@@ -76,6 +76,7 @@ def bench(
     prompts: PinnedPrompts,
     names: Sequence[str] = (),
     rounds: int = 30,
+    calls: int = 3,
     beside: Mapping[str, Run] | None = None,
 ) -> dict[str, Timing]:
     """Time eager and every other engine that runs on the device of `images` (or those of `names`), built anew.
@@ -105,7 +106,7 @@ def bench(
                 reference = engine(images, prompts)
             else:
                 timings[name].error = difference(reference, engine(images, prompts), size)[0]
-        measure(runs, timings, rounds)
+        measure(runs, timings, rounds, calls)
     return timings
 
 
