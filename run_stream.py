@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 import sys
+import threading
 from pathlib import Path
 from typing import Annotated
 
@@ -367,5 +369,19 @@ def _hide_passwords() -> None:
         setproctitle(shlex.join(["python", *told]))
 
 
+def command() -> None:
+    """`main` in a process of its own, which ends also while an engine is built: nothing stops a compiler."""
+    status: object = 0
+    try:
+        main()
+    except SystemExit as ended:
+        status = ended.code or 0
+    if any(thread.name in ("engine build", "prompt swap") for thread in threading.enumerate()):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status if isinstance(status, int) else 1)  # Python's own way out would abort in the compiler's thread
+    sys.exit(status)  # type: ignore[arg-type]
+
+
 if __name__ == "__main__":
-    main()
+    command()

@@ -1,9 +1,9 @@
 """Every engine that runs here against eager: speed, parity, build time.
 
-python benchmarks/engine.py                                   xpose-nano on frames of the demo clip
-python benchmarks/engine.py --swin --size 640x480             the published sizes, random weights, an input of that size
-python benchmarks/engine.py --swin --padded --rounds 3        and the published code's redundant work, see padded.py
-python benchmarks/engine.py --engine openvino --batch 4
+python -m benchmarks.engine                                   xpose-nano on frames of the demo clip
+python -m benchmarks.engine --swin --size 640x480             the published sizes, random weights, an input of that size
+python -m benchmarks.engine --swin --padded --rounds 3        and the published code's redundant work, see padded.py
+python -m benchmarks.engine --engine openvino --batch 4
 """
 
 from __future__ import annotations

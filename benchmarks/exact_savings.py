@@ -1,6 +1,6 @@
 """What each exact saving saves: our model with one redundancy of the published code put back, interleaved in one run.
 
-python benchmarks/exact_savings.py [--size 480x640] [--rounds 3]
+python -m benchmarks.exact_savings [--size 480x640] [--rounds 3]
 """
 
 from __future__ import annotations
