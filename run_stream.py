@@ -16,6 +16,12 @@ app = typer.Typer(
     help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
 )
 
+Weights = Annotated[
+    Path | None, typer.Option(help="Checkpoint: published .pth or our .safetensors.", show_default="xpose-nano")
+]
+Clip = Annotated[Path | None, typer.Option(help="Folder of CLIP ViT-B/32, for the published weights.")]
+Size = Annotated[str, typer.Option(help="WIDTHxHEIGHT of the camera's frames.")]
+Batch = Annotated[int, typer.Option(min=1, help="Frames at a time.")]
 
 prompts_app = typer.Typer(help="Make and look at prompt banks.", no_args_is_help=True)
 app.add_typer(prompts_app, name="prompts")
@@ -27,13 +33,11 @@ def run(
         str | None, typer.Option(help="rtsp://… or http://… URL, /dev/video0, video file, image folder, - for a pipe.")
     ] = None,
     site: Annotated[Path | None, typer.Option(help="YAML file of many cameras, instead of all other options.")] = None,
-    weights: Annotated[
-        Path | None, typer.Option(help="Checkpoint: published .pth or our .safetensors.", show_default="xpose-nano")
-    ] = None,
+    weights: Weights = None,
     prompt: Annotated[str, typer.Option(help="Categories in words ('person, dog') or a prompt bank file.")] = "person",
     engine: Annotated[str, typer.Option(help="auto, eager, openvino, inductor or tensorrt.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, float32 or float16.")] = "auto",
-    clip: Annotated[Path | None, typer.Option(help="Folder of CLIP ViT-B/32, for the published weights.")] = None,
+    clip: Clip = None,
     publish: Annotated[str | None, typer.Option(help="ZeroMQ endpoint, such as tcp://127.0.0.1:5555.")] = None,
     record: Annotated[str | None, typer.Option(help="Parquet file to write.")] = None,
     overlay: Annotated[str | None, typer.Option(help="MP4 file to write.")] = None,
@@ -77,18 +81,17 @@ def run(
 def doctor(
     source: Annotated[str | None, typer.Argument(help="What `run --source` would be given.")] = None,
     site: Annotated[Path | None, typer.Option(help="Look at every camera of a site file instead.")] = None,
-    weights: Annotated[
-        Path | None, typer.Option(help="Checkpoint: published .pth or our .safetensors.", show_default="xpose-nano")
-    ] = None,
+    weights: Weights = None,
     prompt: Annotated[str, typer.Option(help="Categories in words or a prompt bank file.")] = "person",
-    clip: Annotated[Path | None, typer.Option(help="Folder of CLIP ViT-B/32, for the published weights.")] = None,
+    clip: Clip = None,
     seconds: Annotated[float, typer.Option(help="How long to look at each camera.")] = 6.0,
 ) -> None:
     """Say what a camera and this machine are, what will be slow, and what to change. Status 1: it cannot run."""
     from rich.console import Console
 
+    from engines import NANO
     from stream.doctor import check_machine, check_source
-    from stream.site import NANO, Site
+    from stream.site import Site
     from stream.sources import Options
 
     if site is not None:
@@ -147,22 +150,18 @@ def recover(path: Annotated[Path, typer.Argument(help="The recording that was be
 engines = typer.Typer(help="Build, list and measure engines.", no_args_is_help=True)
 app.add_typer(engines, name="engine")
 
-Weights = Annotated[
-    Path | None, typer.Option(help="Checkpoint: published .pth or our .safetensors.", show_default="xpose-nano")
-]
-
 
 @engines.command("build")
 def engine_build(
     weights: Weights = None,
     prompt: Annotated[str, typer.Option(help="As for run: the numbers of categories and keypoints matter.")] = "person",
-    size: Annotated[str, typer.Option(help="WIDTHxHEIGHT of the camera's frames.")] = "640x480",
-    batch: Annotated[int, typer.Option(min=1, help="Frames at a time.")] = 1,
+    size: Size = "640x480",
+    batch: Batch = 1,
     engine: Annotated[str, typer.Option(help="auto, openvino, inductor or tensorrt.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, float32 or float16.")] = "auto",
 ) -> None:
     """Build an engine ahead, so that a stream need not wait; says whether it was admitted."""
-    from stream.prepare import build
+    from stream.build import build
 
     print(build(weights, prompt, size, batch, engine, precision))
 
@@ -181,14 +180,14 @@ def engine_list() -> None:
 def engine_bench(
     weights: Weights = None,
     prompt: Annotated[str, typer.Option(help="As for run.")] = "person",
-    size: Annotated[str, typer.Option(help="WIDTHxHEIGHT of the camera's frames.")] = "640x480",
-    batch: Annotated[int, typer.Option(min=1, help="Frames at a time.")] = 1,
+    size: Size = "640x480",
+    batch: Batch = 1,
     engine: Annotated[list[str] | None, typer.Option(help="Only this one beside eager; again for more.")] = None,
 ) -> None:
     """Measure the engines that run here, interleaved, on frames of the demo clip."""
     from rich.console import Console
 
-    from stream.prepare import measure
+    from stream.build import measure
 
     Console().print(measure(weights, prompt, size, batch, engine or ()))
 
@@ -238,7 +237,7 @@ def train(
     rate: Annotated[float, typer.Option(help="Highest learning rate.", min=0.0)] = 1.2e-3,
     without: Annotated[list[str] | None, typer.Option(help="Category to leave out; repeat.")] = None,
     weights: Annotated[Path | None, typer.Option(help="Fine-tune these, published or ours.")] = None,
-    clip: Annotated[Path | None, typer.Option(help="Folder of CLIP ViT-B/32, for the published weights.")] = None,
+    clip: Clip = None,
     problems: Annotated[str, typer.Option(help="Malformed annotations: skip or refuse.")] = "skip",
     resume: Annotated[bool, typer.Option("--resume", help="Go on from last.pt, if it is there.")] = False,
     save_every: Annotated[float, typer.Option(help="Seconds between two saved states.", min=0.0)] = 180.0,
@@ -282,7 +281,7 @@ def evaluate(
     shots: Annotated[int, typer.Option(help="Examples per category.", min=1)] = 1,
     draws: Annotated[int, typer.Option(help="Choices of examples to take the mean of.", min=1)] = 3,
     seed: Annotated[int, typer.Option(help="Random seed.", min=0)] = 0,
-    clip: Annotated[Path | None, typer.Option(help="Folder of CLIP ViT-B/32, for the published weights.")] = None,
+    clip: Clip = None,
     calibrate: Annotated[Path | None, typer.Option(help="Write the weights with calibrated confidence here.")] = None,
     estimate: Annotated[
         bool, typer.Option("--estimate", help="Judge the confidence that published weights get instead.")
@@ -292,7 +291,7 @@ def evaluate(
     queries: Annotated[int, typer.Option(help="Of MP-100's protocol, per episode.", min=1)] = 15,
 ) -> None:
     """Measure weights on held-out data: AP, PCK, confidence, false positives, per category and way to prompt."""
-    from stream.prepare import NANO
+    from engines import NANO
     from training import exam
 
     names = [name.strip() for name in kinds.split(",")]
@@ -313,11 +312,10 @@ def build(
     weights: Annotated[
         Path | None, typer.Option(help="The weights that will use the bank.", show_default="xpose-nano")
     ] = None,
-    clip: Annotated[Path | None, typer.Option(help="Folder of CLIP ViT-B/32, for the published weights.")] = None,
+    clip: Clip = None,
 ) -> None:
     """Embed prompts once, so that a stream needs no text encoder: run it with `--prompt OUT`."""
-    from engines import load, prompts_for
-    from stream.prepare import NANO
+    from engines import NANO, load, prompts_for
 
     if out.suffix != ".safetensors":
         raise typer.BadParameter(f"{out} must end in .safetensors")

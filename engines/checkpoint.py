@@ -19,6 +19,7 @@ from engines.text import WordEncoder
 from engines.xpose import XPose, XPoseConfig
 
 FORMAT = "xpose-stream/1"
+NANO = Path(__file__).parents[1] / "configs" / "models" / "xpose-nano.safetensors"
 _WITHOUT_EFFECT = re.compile(
     r"clip_model\..+|(label_enc|padding)\.weight|pos_proj\.(weight|bias)"
     r"|backbone\.0\.layers\.\d+\.blocks\.\d+\.attn\.relative_position_index"

@@ -17,6 +17,7 @@ from engines.prompts import SKELETONS, Skeleton
 from stream.frame import Frame
 from stream.ledger import Ledger
 from stream.messages import TrackMessage, TracksMessage
+from stream.prepare import CLIP
 from stream.report import LiveTable, table_of
 from stream.session import Session
 from stream.site import Site
@@ -24,7 +25,6 @@ from training.evaluation import Found, idf1, oks_ap, pck
 from training.truth import Truth
 
 ROOT = Path(__file__).parents[1]
-CLIP = ROOT / "configs" / "demo" / "crossing.mp4"
 
 
 def demo(out: Path) -> dict[str, Any]:

@@ -14,10 +14,11 @@ from rich.console import Console
 from rich.table import Table
 
 from engines import CheckpointError, PromptError, build_engine, load, prompts_for
+from engines.resize import target_size
 from stream.detector import Detector
 from stream.frame import Frame
 from stream.prepare import inputs
-from stream.preprocess import Preprocessor, target_size
+from stream.preprocess import Preprocessor
 from stream.sources import Options, SourceError, SourceLost, open_source, redact
 from stream.sources.video import hardware
 

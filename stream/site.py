@@ -10,7 +10,7 @@ import pydantic
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from stream.prepare import NANO
+from engines import NANO
 from stream.sources import Options
 from stream.sources.address import camera_name
 from stream.sources.media import is_device

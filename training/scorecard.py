@@ -17,8 +17,8 @@ from engines.detect import detect
 from engines.example import Example, normalised
 from engines.prompt import Prompt
 from engines.prompts import PromptBank, Skeleton, embed_prompts, instance_text
+from engines.resize import target_size
 from engines.text import words_of
-from stream.preprocess import target_size
 from trackers import Detections
 from training.confidence import Judged
 from training.evaluation import Found, matched, oks_ap, pck

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from engines import NANO
 from stream.doctor import Stream, check_machine, check_source
-from stream.site import NANO
 from tests.stream.proxy import Proxy
 from tests.stream.spot import write_spot_clip
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from engines import EagerEngine, PinnedPrompts, load, prompts_for
+from engines import NANO, EagerEngine, PinnedPrompts, load, prompts_for
 from engines.xpose import XPoseOutput
 from stream.background import Background, Sink
 from stream.camera import Camera
@@ -21,7 +21,6 @@ from stream.pipeline import Pipeline
 from stream.preprocess import Preprocessor
 from stream.scheduler import Scheduler
 from stream.sink import SinkError
-from stream.site import NANO
 from stream.sources import open_source
 from stream.stop import Stop
 from tests.stream.rig import Rig

@@ -5,10 +5,11 @@ import logging
 import pytest
 import torch
 
-from engines import EngineError, PromptBank, build_engine, load, prompts_for
+from engines import NANO, EngineError, PromptBank, build_engine, load, prompts_for
 from engines.bench import Timing, measure, table_of
 from engines.engine import Engine
-from stream.prepare import CLIP, NANO, build, inputs, prepare, size_of
+from stream.build import build, size_of
+from stream.prepare import CLIP, inputs, prepare
 
 
 @pytest.fixture(scope="module")

@@ -8,11 +8,9 @@ import numpy as np
 import pytest
 import torch
 from av.video.reformatter import ColorRange
-from hypothesis import given
-from hypothesis import strategies as st
 
 from stream.frame import Frame
-from stream.preprocess import Preprocessor, target_size
+from stream.preprocess import Preprocessor
 from stream.yuv import planes_of
 
 LAYOUTS = ("yuv420p", "nv12", "yuv422p", "yuv444p")
@@ -29,28 +27,6 @@ def smooth_picture(height: int, width: int) -> np.ndarray:
     y, x = np.mgrid[0:height, 0:width]
     channels = [np.sin(x / 17), np.cos(y / 23), np.sin((x + y) / 31)]
     return (127.5 + 100 * np.stack(channels, -1)).astype(np.uint8)
-
-
-@pytest.mark.parametrize(
-    ("size", "expected"),
-    [
-        ((640, 480), (1066, 800)),
-        ((480, 640), (800, 1066)),
-        ((1920, 1080), (1333, 750)),  # the long side limits: short = round(1333 * 1080 / 1920) = 750
-        ((800, 800), (800, 800)),
-        ((1000, 800), (1000, 800)),
-    ],
-)
-def test_the_published_resize_rule(size: tuple[int, int], expected: tuple[int, int]) -> None:
-    assert target_size(*size, 800, 1333) == expected
-
-
-@given(st.integers(100, 4000), st.integers(100, 4000))
-def test_a_resized_frame_keeps_its_aspect_and_stays_within_the_limits(width: int, height: int) -> None:
-    w, h = target_size(width, height, 144, 192)
-    rounding = max(width, height) / min(width, height)  # half a pixel of the short side, seen on the long one
-    assert min(w, h) <= 144 and max(w, h) <= 192 + rounding
-    assert (w >= h) == (width >= height) or w == h
 
 
 def test_pixels_are_normalised_with_imagenets_statistics() -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from stream.site import NANO, Site, SiteError
+from engines import NANO
+from stream.site import Site, SiteError
 
 WHOLE = """
 cameras:

@@ -18,12 +18,9 @@ import av
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from stream.frame import Frame
-from stream.sources import SourceError, SourceLost, open_source, redact
-from stream.sources.address import camera_name
+from stream.sources import SourceError, SourceLost, open_source
 
 Serve = Callable[..., Any]
 ROOT = Path(__file__).parents[2]
@@ -366,37 +363,3 @@ def test_ffmpeg_says_nothing_of_its_own(clip: Path, tmp_path: Path) -> None:
         [sys.executable, "-c", program, str(tmp_path / "broken.mp4")], capture_output=True, text=True, cwd=ROOT
     )
     assert (result.stdout, result.stderr) == ("True\n", "")
-
-
-# Addresses
-
-
-@given(st.text(st.characters(codec="ascii", categories=("L", "N", "P", "S")), min_size=6))
-def test_no_password_survives_redaction_even_with_characters_that_belong_to_urls(password: str) -> None:
-    assert redact(f"rtsp://admin:{password}@10.0.0.5:554/live") == "rtsp://10.0.0.5:554/live"
-
-
-@pytest.mark.parametrize(
-    ("address", "told"),
-    [
-        ("rtsp://cam/live", "rtsp://cam/live"),
-        ("http://cam/v?user=joe&password=pw&x=1", "http://cam/v?user=***&password=***&x=1"),
-        ("rtsp://cam/user=admin_password=pw_channel=1.sdp", "rtsp://cam/user=***_password=***_channel=1.sdp"),
-        ("/home/a@b/clip.mp4", "/home/a@b/clip.mp4"),
-    ],
-)
-def test_what_is_told_of_an_address(address: str, told: str) -> None:
-    assert redact(address) == told
-
-
-@pytest.mark.parametrize(
-    ("spec", "name"),
-    [
-        ("rtsp://joe:pw@10.0.0.5:554/live", "10.0.0.5"),
-        ("clips/two people.mp4", "two-people"),
-        ("/dev/video0", "video0"),
-        ("https://cams.example.org/yard.m3u8?key=1", "cams.example.org"),
-    ],
-)
-def test_a_source_without_a_name_is_called_after_its_address(spec: str, name: str) -> None:
-    assert camera_name(spec) == name

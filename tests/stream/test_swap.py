@@ -10,12 +10,11 @@ from pathlib import Path
 import av
 import pytest
 
-from engines import load
+from engines import NANO, load
 from engines.prompts import SKELETONS, Skeleton, embed
 from stream.control import ControlError, ask
 from stream.frame import Frame
 from stream.messages import Prompt, TracksMessage
-from stream.prepare import NANO
 from stream.session import Session
 from stream.site import Site
 
