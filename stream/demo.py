@@ -1,4 +1,4 @@
-"""The main job on the clip in this repository, in real time, measured against its truth."""
+"""The main job on a clip in this repository, in real time, measured against its truth."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
+from rich.table import Table
 
-from engines.prompts import SKELETONS, Skeleton
+from engines.prompts import find_skeletons
 from stream.frame import Frame
 from stream.ledger import Ledger
 from stream.messages import TrackMessage, TracksMessage
@@ -33,6 +34,7 @@ def demo(out: Path) -> dict[str, Any]:
     files = {"overlay": out / "demo.mp4", "recording": out / "demo.parquet", "messages": out / "demo.jsonl"}
     for path in out.glob("demo.*"):  # of an earlier demo, killed perhaps
         path.unlink()
+    truth = Truth.load(CLIP.with_suffix(".json"))
     messages: list[TracksMessage] = []
     began: list[float] = []
 
@@ -45,7 +47,7 @@ def demo(out: Path) -> dict[str, Any]:
         command = [sys.executable, str(ROOT / "run_stream.py"), "listen", endpoint, "--json"]
         subscriber = subprocess.Popen(command, stdout=printed)
         outputs = {"publish": endpoint, "overlay": str(files["overlay"]), "record": str(files["recording"])}
-        site = Site.of(str(CLIP), realtime=True, **outputs)
+        site = Site.of(str(CLIP), prompt=", ".join(truth.categories), realtime=True, **outputs)
         report = LiveTable(Console(stderr=True)) if sys.stderr.isatty() else None
         session = Session(site, must_open=True, report=report, wait_for_subscriber=30.0)
         try:
@@ -59,7 +61,7 @@ def demo(out: Path) -> dict[str, Any]:
     figures = ledger.as_dict() | {
         "frames_per_s": round((len(began) - 1) / (began[-1] - began[0]), 2),
         "received_by_subscriber": len(files["messages"].read_bytes().splitlines()),
-        "accuracy": accuracy(messages, Truth.load(CLIP.with_suffix(".json"))),
+        "accuracy": accuracy(messages, truth),
         "files": {name: str(path) for name, path in files.items()},
     }
     (out / "demo.json").write_text(json.dumps(figures, indent=1) + "\n")
@@ -74,34 +76,42 @@ def wait_for_lines(path: Path, count: int, patience: float) -> None:
         time.sleep(0.1)
 
 
-def accuracy(messages: list[TracksMessage], truth: Truth) -> dict[str, float]:
-    """PCK, OKS-AP and IDF1 of the published tracks on the frames that were published."""
-    wanted = [truth.frames[message.frame] for message in messages]
-    found = [[_found(track) for track in message.tracks] for message in messages]
-    hits = pck(wanted, found)
-    skeleton = Skeleton.load(SKELETONS / f"{truth.category}.yaml")
-    figures = {
-        "PCK@0.1": hits[0.1],
-        "PCK@0.2": hits[0.2],
-        "OKS-AP": oks_ap(wanted, found, skeleton.sigmas)["AP"],
-        "IDF1": idf1(wanted, found)["idf1"],
-    }
-    return {name: round(value, 4) for name, value in figures.items()}
+def accuracy(messages: list[TracksMessage], truth: Truth) -> dict[str, dict[str, float]]:
+    """PCK, OKS-AP and IDF1 of each category's published tracks on the frames that were published."""
+    figures = {}
+    for skeleton in find_skeletons(list(truth.categories)):
+        wanted = [truth.frames[skeleton.category][message.frame] for message in messages]
+        found = [_found(message, skeleton.category) for message in messages]
+        hits = pck(wanted, found)
+        rates = {
+            "PCK@0.1": hits[0.1],
+            "PCK@0.2": hits[0.2],
+            "OKS-AP": oks_ap(wanted, found, skeleton.sigmas)["AP"],
+            "IDF1": idf1(wanted, found)["idf1"],
+        }
+        figures[skeleton.category] = {name: round(rate, 4) for name, rate in rates.items()}
+    return figures
 
 
-def _found(track: TrackMessage) -> Found:
+def _found(message: TracksMessage, category: str) -> list[Found]:
+    names = {known.id: known.name for known in message.categories}
+    return [_one(track) for track in message.tracks if names[track.category] == category]
+
+
+def _one(track: TrackMessage) -> Found:
     keypoints = np.array([point or (np.nan, np.nan) for point in track.keypoints])
     return Found(np.array(track.box), track.score, keypoints, track.id)
 
 
 def show(ledger: Ledger, figures: dict[str, Any], out: Path) -> None:
-    """Print the table of the demo."""
-    table = table_of(ledger, "demo: persons in crossing.mp4, in real time")
+    """Print the tables of the demo."""
+    table = table_of(ledger, f"demo: {CLIP.name}, in real time")
     table.add_row("received by the subscriber", str(figures["received_by_subscriber"]))
     table.add_row("frames per second", str(figures["frames_per_s"]))
-    for name, value in figures["accuracy"].items():
-        table.add_row(name, f"{value:.3f}")
     for name, path in figures["files"].items():
         table.add_row(name, path)
     table.add_row("figures", str(out / "demo.json"))
-    Console().print(table)
+    rates = Table("against the truth", *next(iter(figures["accuracy"].values())))
+    for category, row in figures["accuracy"].items():
+        rates.add_row(category, *(f"{rate:.3f}" for rate in row.values()))
+    Console().print(table, rates)

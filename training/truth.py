@@ -46,35 +46,35 @@ class Instance:
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """Ground truth of a clip of one category; `frames[i]` holds the instances of frame i.
+    """Ground truth of a clip; `frames[category][i]` holds that category's instances in frame i.
 
     Attributes:
         fps: frames per second; frame i is at i / fps seconds.
         width, height: picture in px.
-        category: what the instances are.
-        keypoints: names of the K keypoints.
-        frames: per frame its instances, possibly none.
+        categories: of each category the names of its keypoints.
+        frames: of each category per frame its instances, possibly none; ids are unique over all categories.
     """
 
     fps: float
     width: int
     height: int
-    category: str
-    keypoints: tuple[str, ...]
-    frames: tuple[tuple[Instance, ...], ...]
+    categories: dict[str, tuple[str, ...]]
+    frames: dict[str, tuple[tuple[Instance, ...], ...]]
 
     def __post_init__(self) -> None:
-        for index, frame in enumerate(self.frames):
-            for instance in frame:
-                if len(instance.keypoints) != len(self.keypoints):
-                    raise TruthError(
-                        f"Frame {index}, instance {instance.id} has {len(instance.keypoints)} keypoints, "
-                        f"but the clip names {len(self.keypoints)}."
-                    )
+        for category, keypoints in self.categories.items():
+            for index, frame in enumerate(self.frames[category]):
+                for instance in frame:
+                    if len(instance.keypoints) != len(keypoints):
+                        raise TruthError(
+                            f"Frame {index}, instance {instance.id} has {len(instance.keypoints)} keypoints, "
+                            f"but a {category} has {len(keypoints)}."
+                        )
 
     @classmethod
     def load(cls, path: str | Path) -> Truth:
-        """Read a clip's JSON; `save` documents the layout.
+        """Read a clip's JSON: fps, width, height, categories (name: its keypoints) and frames, a list per frame of
+        {"id", "category", "box": [x0, y0, x1, y1], "keypoints": [[x, y, v], ...], "ignore", "area" where known}.
 
         Raises:
             TruthError: the file is missing, is not JSON or lacks a field.
@@ -85,30 +85,19 @@ class Truth:
                 fps=float(data["fps"]),
                 width=int(data["width"]),
                 height=int(data["height"]),
-                category=str(data["category"]),
-                keypoints=tuple(data["keypoints"]),
-                frames=tuple(tuple(map(_instance, frame)) for frame in data["frames"]),
+                categories={str(name): tuple(keypoints) for name, keypoints in data["categories"].items()},
+                frames={name: _of(name, data["frames"]) for name in data["categories"]},
             )
         except TruthError as error:
             raise TruthError(f"{path}: {error}") from error
         except OSError as error:
             raise TruthError(f"Cannot read the ground truth {path}: {error.strerror}.") from error
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise TruthError(f"{path} is no ground truth of a clip ({type(error).__name__}: {error}).") from error
 
-    def save(self, path: str | Path, decimals: int = 2) -> None:
-        """Write JSON: fps, width, height, category, keypoints (names) and frames, a list per frame of
-        {"id", "box": [x0, y0, x1, y1], "keypoints": [[x, y, v], ...], "ignore", "area" where known}.
-        """
-        data = {
-            "fps": self.fps,
-            "width": self.width,
-            "height": self.height,
-            "category": self.category,
-            "keypoints": list(self.keypoints),
-            "frames": [_plain(frame, decimals) for frame in self.frames],
-        }
-        Path(path).write_text(json.dumps(data, separators=(",", ":")), encoding="utf-8")
+
+def _of(category: str, frames: Sequence[Sequence[dict[str, Any]]]) -> tuple[tuple[Instance, ...], ...]:
+    return tuple(tuple(_instance(row) for row in frame if row["category"] == category) for frame in frames)
 
 
 def _instance(data: dict[str, Any]) -> Instance:
@@ -119,16 +108,3 @@ def _instance(data: dict[str, Any]) -> Instance:
         ignore=bool(data.get("ignore", False)),
         area=None if data.get("area") is None else float(data["area"]),
     )
-
-
-def _plain(frame: Sequence[Instance], decimals: int) -> list[dict[str, Any]]:
-    return [
-        {
-            "id": instance.id,
-            "box": instance.box.round(decimals).tolist(),
-            "keypoints": [[round(x, decimals), round(y, decimals), int(v)] for x, y, v in instance.keypoints.tolist()],
-            "ignore": instance.ignore,
-        }
-        | ({} if instance.area is None else {"area": round(instance.area, decimals)})
-        for instance in frame
-    ]

@@ -4,9 +4,8 @@
     python -m training.world.clip --mixed --seed 5 --out configs/demo/mixed.mp4
 
 Bodies, clothes, textures and walking styles are those of the test split. The video is H.264 without B-frames and with a
-key frame every second, so that it can be served as it is; the truth is JSON, its pixels as in `truth.Truth`. The truth
-of the mixed clip names "categories" (name: keypoints) and the "category" of every instance; that of the other one, in
-which all are persons, says so once.
+key frame every second, so that it can be served as it is; the truth is JSON as `training.truth.Truth.load` reads it,
+its pixels as in `truth.Truth`.
 """
 
 from __future__ import annotations
@@ -84,14 +83,14 @@ def film(
                 scene.move(number, actor.at(time))
             scene.settle()
             shot = renderer.shoot(shadows=True)
-            yield shot.rgb, _rows(truth(scene, shot.depth), mixed)
+            yield shot.rgb, _rows(truth(scene, shot.depth))
 
 
-def _rows(seen: Truth, mixed: bool) -> list[dict[str, object]]:
+def _rows(seen: Truth) -> list[dict[str, object]]:
     return [
-        {"id": int(identity)}
-        | ({"category": category} if mixed else {})
-        | {
+        {
+            "id": int(identity),
+            "category": category,
             "box": [round(float(v), 1) for v in box],
             "keypoints": [[round(float(x), 1), round(float(y), 1), int(v)] for x, y, v in keypoints],
             "ignore": bool(ignore),
@@ -123,8 +122,7 @@ def main(
             frames.append(persons)
         container.mux(stream.encode(None))
     skeletons = {placed.body.category: [point.name for point in placed.body.keypoints] for placed in scene.placed}
-    what = {"categories": skeletons} if mixed else {"category": "person", "keypoints": skeletons["person"]}
-    content = {"width": WIDTH, "height": HEIGHT, "fps": RATE} | what | {"frames": frames}
+    content = {"width": WIDTH, "height": HEIGHT, "fps": RATE, "categories": skeletons, "frames": frames}
     out.with_suffix(".json").write_text(json.dumps(content, separators=(",", ":")))
 
 
