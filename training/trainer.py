@@ -21,6 +21,7 @@ from training.average import Average
 from training.batches import Batch
 from training.dataset import DataError
 from training.denoising import add_noise
+from training.grouping import Grouping
 from training.losses import Losses
 from training.mixture import Mixture
 from training.prompted import Prompted
@@ -128,6 +129,7 @@ class Trainer:
         count = len(asked.skeletons)
         noised = add_noise(asked.targets, count, recipe.noise_groups, recipe.noise_slots, generator).to(self.device)
         asked = asked.to(self.device)
+        grouping = Grouping.draw(asked.targets, generator)
         # On a CPU the fused attention is slower than plain products: there are few tokens in many groups.
         plain = sdpa_kernel(SDPBackend.MATH) if self.device.type == "cpu" else nullcontext()
         with plain:
@@ -135,7 +137,13 @@ class Trainer:
                 levels = model.levels(batch.images)
                 instances, keypoints, contrast = self.prompted.prompts(levels, asked)
                 stages = model.stages(
-                    batch.images, instances, keypoints, asked.mask, denoise=noised.queries, levels=levels
+                    batch.images,
+                    instances,
+                    keypoints,
+                    asked.mask,
+                    denoise=noised.queries,
+                    levels=levels,
+                    choose=grouping,
                 )
                 seeds = model.projection_kpt(keypoints)
             losses = Losses(asked.sigmas, model.config.proposal_size, model.config.levels)

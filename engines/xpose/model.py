@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -54,6 +54,10 @@ class Layer(NamedTuple):
     logits: Tensor  # [B, T, C]
     boxes: Tensor  # [B, T, 4]
     keypoints: Tensor | None = None  # [B, G, K, 2]
+
+
+# Which queries of the last box layer become so many groups [B, G], and whose keypoints each has [B, G].
+Choose = Callable[[Layer, int], tuple[Tensor, Tensor]]
 
 
 @dataclass
@@ -146,8 +150,12 @@ class XPose(nn.Module):
         padding_mask: Tensor | None = None,
         denoise: Denoising | None = None,
         levels: Sequence[Tensor] | None = None,
+        choose: Choose | None = None,
     ) -> Stages:
-        """Like `forward`, with everything on the way; `levels` where `self.levels(images)` is there already."""
+        """Like `forward`, with everything on the way; `levels` where `self.levels(images)` is there already.
+
+        `choose` makes the groups in training, where the best queries are not yet those on instances.
+        """
         batch = images.shape[0]
         if instance_prompts.dim() == 2:
             instance_prompts = instance_prompts.expand(batch, -1, -1)
@@ -159,7 +167,11 @@ class XPose(nn.Module):
         tokens = self._score_tokens(memory, memory_text, grid)
         boxes = self._box_layers(tokens, memory, memory_text, grid)
         aspect = images.shape[-1] / images.shape[-2]
-        stages = self._keypoint_layers(tokens, boxes, seeds, keypoint_mask, memory, memory_text, grid, aspect)
+        index, classes = (choose or best)(
+            Layer(self._logits(boxes.hidden[-1], memory_text), boxes.references[-1]), self.config.num_groups
+        )
+        groups = _Groups(index, classes, *group_keypoints(seeds, keypoint_mask, classes))
+        stages = self._keypoint_layers(tokens, boxes, groups, memory, memory_text, grid, aspect)
         if self.training:
             self._supervise(stages, tokens, boxes, grid, denoise)
         return stages
@@ -220,20 +232,15 @@ class XPose(nn.Module):
         self,
         tokens: _Tokens,
         boxes: _Boxes,
-        seeds: Tensor,
-        keypoint_mask: Tensor | None,
+        groups: _Groups,
         memory: Tensor,
         memory_text: Tensor,
         grid: Grid,
         aspect: float,
     ) -> Stages:
-        """Make groups of the best boxes, refine boxes and keypoints together, and answer."""
-        content = boxes.hidden[-1]
-        logits = self._logits(content, memory_text)
-        index = logits.amax(-1).topk(self.config.num_groups, sorted=True).indices
-        classes = take(logits, index).argmax(-1)
-        seeds, mask = group_keypoints(seeds, keypoint_mask, classes)
-        content = torch.cat((take(content, index).unsqueeze(2), seeds), 2)
+        """Refine the groups' boxes and keypoints together, and answer."""
+        index, classes, seeds, mask = groups
+        content = torch.cat((take(boxes.hidden[-1], index).unsqueeze(2), seeds), 2)
         references = self._group_references(take(boxes.references[-1], index).detach(), seeds)
 
         hidden, entered = list(boxes.hidden), list(boxes.references[:-1])
@@ -310,6 +317,19 @@ class _Tokens(NamedTuple):
 class _Boxes(NamedTuple):
     hidden: list[Tensor]  # [B, T, D] of every box layer
     references: list[Tensor]  # [B, T, 4] before the first layer and after every layer
+
+
+class _Groups(NamedTuple):
+    chosen: Tensor  # [B, G] queries
+    classes: Tensor  # [B, G]
+    seeds: Tensor  # [B, G, K, D] of the keypoints
+    mask: Tensor | None  # as of `group_keypoints`
+
+
+def best(boxes: Layer, groups: int) -> tuple[Tensor, Tensor]:
+    """The queries surest of any class, best first, as the class they are surest of: [B, G] each."""
+    index = boxes.logits.amax(-1).topk(groups, sorted=True).indices
+    return index, take(boxes.logits, index).argmax(-1)
 
 
 def project(channels: int, dim: int, kernel: int, stride: int = 1) -> nn.Sequential:

@@ -1,0 +1,48 @@
+"""Which boxes become groups of keypoints in training: those on instances, whatever class they are taken for as yet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from engines.xpose import Layer
+from training.matching import match
+from training.targets import Targets
+
+# In so many pictures the true classes are told; in the others the model has to do as at inference.
+TOLD = 0.7
+
+
+@dataclass(frozen=True, slots=True)
+class Grouping:
+    """Chooses groups as the model does by itself, but in some pictures the boxes on instances come first, as theirs.
+
+    A group has the keypoints of one class, so before classes are told apart few keypoints can be learnt: of ten
+    categories most instances would be taken for another. Source: teacher forcing (Williams and Zipser, 1989).
+
+    Attributes:
+        targets: of B pictures.
+        told: [B] in which of them.
+    """
+
+    targets: Targets
+    told: Tensor
+
+    @classmethod
+    def draw(cls, targets: Targets, generator: torch.Generator | None = None) -> Grouping:
+        """For random pictures."""
+        told = torch.rand(len(targets.real), generator=generator) < TOLD
+        return cls(targets, told.to(targets.real.device))
+
+    def __call__(self, boxes: Layer, count: int) -> tuple[Tensor, Tensor]:
+        """Indices of `count` queries and whose keypoints each is to have, [B, count] each."""
+        scores, classes = boxes.logits.detach().float().max(-1)
+        query = match(boxes.logits[None], boxes.boxes[None], self.targets)[0]  # [B, M]
+        # slots without a query write to a column beyond the last, which is cut off
+        column = torch.where((query >= 0) & self.told[:, None], query, scores.shape[1])
+        first = torch.zeros_like(scores[:, :1]).expand(-1, scores.shape[1] + 1).scatter(1, column, torch.inf)
+        classes = torch.nn.functional.pad(classes, (0, 1)).scatter(1, column, self.targets.classes)
+        index = (scores + first[:, :-1]).topk(count, sorted=True).indices
+        return index, classes.gather(1, index)
