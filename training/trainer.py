@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.distributed as distributed
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from training.asked import ask
@@ -25,6 +25,8 @@ from training.grouping import Grouping
 from training.losses import Losses
 from training.mixture import Mixture
 from training.prompted import Prompted
+
+LEAST_SIDE = 32  # of a matrix between hidden features; smaller ones make boxes, points or weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +81,7 @@ class Trainer:
         parts = self._gradient[:-1].split([p.numel() for p in parameters.values()])
         for parameter, part in zip(parameters.values(), parts, strict=True):
             parameter.grad = part.view_as(parameter)
-        offsets = [p for name, p in parameters.items() if "sampling_offsets" in name]
-        others = [p for name, p in parameters.items() if "sampling_offsets" not in name]
-        groups = [{"params": others, "scale": 1.0}, {"params": offsets, "scale": recipe.offsets_rate}]
-        self.optimiser = torch.optim.AdamW(
-            groups, lr=recipe.rate, betas=(0.9, 0.98), weight_decay=recipe.weight_decay, fused=True
-        )
+        self.optimisers = optimisers(self.prompted, recipe)
 
     def step(self, batch: Batch, stop: bool = False) -> tuple[dict[str, Tensor], bool]:
         """Learn from a batch. Returns the losses with gradient norm, and whether any process wants to stop."""
@@ -99,9 +96,10 @@ class Trainer:
         # A gradient that is not finite is skipped; all processes see the same one.
         if bool(norm.isfinite()):
             gradient *= (self.recipe.clip / (norm + 1e-6)).clamp(max=1.0)
-            for group in self.optimiser.param_groups:
-                group["lr"] = self.rate * group["scale"]
-            self.optimiser.step()
+            for optimiser in self.optimisers:
+                for group in optimiser.param_groups:
+                    group["lr"] = self.rate * group["scale"]
+                optimiser.step()
             if self.rank == 0:
                 self.average.update(self.prompted)
         self._gradient.zero_()
@@ -158,7 +156,7 @@ class Trainer:
             "prompted": self.prompted.state_dict(),
             "average": self.average.module.state_dict(),
             "average_steps": self.average.steps,
-            "optimiser": self.optimiser.state_dict(),
+            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
             "images": self.images,
             "steps": self.steps,
             "minutes": self.minutes,
@@ -176,5 +174,28 @@ class Trainer:
             raise DataError(f"{path} is damaged, or of a training with other data; choose another --out.") from error
         self.average.module.load_state_dict(state["average"])
         self.average.steps = state["average_steps"]
-        self.optimiser.load_state_dict(state["optimiser"])
+        for optimiser, kept in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(kept)
         self.images, self.steps, self.minutes = state["images"], state["steps"], state["minutes"]
+
+
+def optimisers(model: nn.Module, recipe: Recipe) -> tuple[torch.optim.Optimizer, ...]:
+    """Muon for the matrices between hidden features, AdamW for all else; `scale` is a group's share of the rate.
+
+    Source: Jordan et al., Muon (2024); with the rates of Liu et al. (2025), which are AdamW's.
+    """
+    tables = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
+    matrices, offsets, others = [], [], []
+    for name, parameter in model.named_parameters():
+        if "sampling_offsets" in name:
+            offsets.append(parameter)
+        elif parameter.dim() == 2 and min(parameter.shape) >= LEAST_SIDE and id(parameter) not in tables:
+            matrices.append(parameter)
+        else:
+            others.append(parameter)
+    common: dict[str, Any] = {"lr": recipe.rate, "weight_decay": recipe.weight_decay}
+    groups = [{"params": others, "scale": 1.0}, {"params": offsets, "scale": recipe.offsets_rate}]
+    return (
+        torch.optim.Muon([{"params": matrices, "scale": 1.0}], adjust_lr_fn="match_rms_adamw", **common),
+        torch.optim.AdamW(groups, betas=(0.9, 0.98), fused=True, **common),
+    )

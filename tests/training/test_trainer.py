@@ -107,9 +107,15 @@ def test_a_gradient_that_is_no_number_is_skipped(batch, data):
     assert all(torch.equal(a, b) for a, b in zip(before, one.prompted.parameters(), strict=True))
 
 
-def test_sampling_offsets_learn_more_slowly(data):
-    one = trainer(data)
-    slow = next(group for group in one.optimiser.param_groups if group["scale"] != 1.0)
+def test_sampling_offsets_learn_more_slowly_and_only_hidden_matrices_by_muon(data):
+    one = trainer(data, rate=1e-3)
     names = {id(p): name for name, p in one.prompted.named_parameters()}
-    assert slow["scale"] == 0.3
-    assert all("sampling_offsets" in names[id(p)] for p in slow["params"])
+    muon, adam = one.optimisers
+    (matrices,), (others, slow) = (
+        [[names[id(p)] for p in group["params"]] for group in optimiser.param_groups] for optimiser in (muon, adam)
+    )
+    assert sorted(matrices + others + slow) == sorted(names.values())
+    assert adam.param_groups[1]["scale"] == 0.3 and all("sampling_offsets" in name for name in slow)
+    assert "model.enc_output.weight" in matrices and "text.mix.linear1.weight" in matrices
+    tables = {"text.words.weight", "model.tgt_embed.weight", "model.level_embed", "model.pose_embed.layers.2.weight"}
+    assert tables <= set(others)
