@@ -85,6 +85,7 @@ class TrackerConfig:
         ):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, not {getattr(self, name)}.")
+            object.__setattr__(self, name, float(getattr(self, name)))
         if self.confirm_hits < 1:
             raise ValueError(f"confirm_hits must be at least 1, not {self.confirm_hits}.")
         for class_id, sigmas in self.sigmas.items():
