@@ -27,7 +27,7 @@ class TrackerConfig:
         astray: sizes / s, how much farther from where it is thought a track may come out of hiding per s of hiding.
         merges: whether the detector sees two who cross as one. Then who comes out where is decided by their ways, which
             is worse than by poses if the detector does tell them apart.
-        sigmas: per class id the OKS fall-off of each keypoint, COCO's convention; 0.08 for classes not listed.
+        sigmas: per class id the OKS fall-off of each keypoint, COCO's convention; 0.06 for what is not listed.
         confirm_hits: detections that make a tentative track a confirmed one.
         coast: s, for how long a confirmed track is published without a detection.
         forget: s without a detection after which a track is dropped.
