@@ -39,6 +39,9 @@ def run(
     precision: Annotated[str, typer.Option(help="auto, float32 or float16.")] = "auto",
     clip: Clip = None,
     publish: Annotated[str | None, typer.Option(help="ZeroMQ endpoint, such as tcp://127.0.0.1:5555.")] = None,
+    predict: Annotated[
+        str | None, typer.Option(help="Tell with each track where it is now, or so many seconds after its capture.")
+    ] = None,
     record: Annotated[str | None, typer.Option(help="Parquet file to write.")] = None,
     overlay: Annotated[str | None, typer.Option(help="MP4 file to write.")] = None,
     metrics: Annotated[str | None, typer.Option(help="Where Prometheus may ask, such as 127.0.0.1:9464.")] = None,
@@ -61,7 +64,8 @@ def run(
     if (source is None) == (site is None):
         raise SiteError("name what to look at: either --source or --site")
     if source is not None:
-        outputs = {"publish": publish, "record": record, "overlay": overlay, "metrics": metrics, "control": control}
+        outputs = {"publish": publish, "predict": predict, "record": record, "overlay": overlay}
+        outputs |= {"metrics": metrics, "control": control}
         how = {"name": camera, "transport": transport, "hwaccel": hwaccel, "realtime": realtime}
         model = {"weights": weights, "clip": clip, "backend": engine, "precision": precision}
         wanted = Site.of(source, prompt=prompt, tracker=tracker, **model, **how, **outputs)

@@ -12,6 +12,7 @@ from torch import Tensor
 from stream.background import Background, Sink
 from stream.detector import Detector
 from stream.frame import Frame
+from stream.horizon import Horizon, ahead
 from stream.ledger import Ledger, Reason
 from stream.messages import from_tracks
 from stream.preprocess import Preprocessor
@@ -20,7 +21,7 @@ from stream.scheduler import Scheduler, SlotClosed
 from stream.sink import SinkError
 from stream.sources import Options, Reader
 from stream.sources.reader import State
-from trackers import Detections, Tracker, TrackerConfig
+from trackers import Detections, Tracker, TrackerConfig, Tracks
 
 _SHORTEST_STEP = 1e-3  # s; for a camera that repeats a time stamp or whose clock steps back
 _PATIENCE = 3  # errors in a row that end a camera
@@ -33,7 +34,7 @@ class Camera:
 
     `state` and `error` are the reader's, until something else ends the camera: then "failed" and why. `watchers` are
     called with each frame and message before the next frame; `sinks` work beside the pipeline. Its frames wait in
-    `slot`, where the scheduler finds them.
+    `slot`, where the scheduler finds them. With `predict` messages also say where tracks will be.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Camera:
         realtime: bool = False,
         publisher: Publisher | None = None,
         watchers: Sequence[Sink] = (),
+        predict: Horizon | None = None,
     ) -> None:
         self.ledger = Ledger()
         self.sinks: list[Background] = []
@@ -57,7 +59,7 @@ class Camera:
         self.slot = scheduler.join(lambda: all(sink.ready for sink in self.sinks))
         self._failure: Exception | None = None
         self._troubles = 0
-        self._publisher, self._watchers = publisher, watchers
+        self._publisher, self._watchers, self._predict = publisher, watchers, predict
         config = detector.engine.config
         self._preprocess = Preprocessor(config.short_side, config.long_side, detector.engine.device)
         self._tracker = Tracker(replace(tracker, sigmas=detector.sigmas))
@@ -108,7 +110,12 @@ class Camera:
                 tracks = self._tracker.update(detections, self._time_of(frame)).confirmed()
             with self.ledger.timed("publish"):
                 message = from_tracks(
-                    frame, tracks, detector.categories, prompt=detector.prompt, sequence=self.ledger.published
+                    frame,
+                    tracks,
+                    detector.categories,
+                    prompt=detector.prompt,
+                    sequence=self.ledger.published,
+                    predicted=self._predicted(frame),
                 )
                 if self._publisher:
                     self._publisher.publish(message)
@@ -124,6 +131,11 @@ class Camera:
             sink(frame, message)
         for watch in self._watchers:
             watch(frame, message)
+
+    def _predicted(self, frame: Frame) -> Tracks | None:
+        """The tracks of this frame at the time that is asked for, if one is."""
+        step = ahead(self._predict, frame)
+        return None if step is None else self._tracker.predict(self._track_time + step).confirmed()
 
     def drop(self, reason: Reason) -> None:
         """Account for a frame that was taken from the slot and will not be published."""

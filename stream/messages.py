@@ -60,6 +60,7 @@ class TrackMessage(msgspec.Struct, frozen=True):
 
     box x0, y0, x1, y1 and keypoints x, y: px of the frame, from its top left corner, y down. velocities: px/s.
     covariances xx, xy, yy of the keypoint: px^2. measured: the model's keypoint of this frame, unfiltered. age: s.
+    predicted, predicted_covariances: keypoints and covariances at the message's `predicted_time`; None without one.
     """
 
     id: int
@@ -73,10 +74,15 @@ class TrackMessage(msgspec.Struct, frozen=True):
     velocities: list[Pair | None]
     covariances: list[Triple | None]
     measured: list[Pair | None]
+    predicted: list[Pair | None] | None = None
+    predicted_covariances: list[Triple | None] | None = None
 
 
 class TracksMessage(msgspec.Struct, frozen=True, kw_only=True):
-    """All tracks of one frame. Times in seconds; latency_ms from the decoded frame to the making of this message."""
+    """All tracks of one frame. Times in seconds; latency_ms from the decoded frame to the making of this message.
+
+    predicted_time: for which tracks are predicted, on the clock of captured_at; None when they are not.
+    """
 
     version: int = VERSION
     camera: str
@@ -91,6 +97,7 @@ class TracksMessage(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int
     published_at: float
     latency_ms: float
+    predicted_time: float | None = None
     prompt: Prompt
     categories: list[Category]
     tracks: list[TrackMessage]
@@ -122,12 +129,19 @@ def decode(payload: bytes) -> TracksMessage:
 
 
 def from_tracks(
-    frame: Frame, tracks: Tracks, categories: Sequence[Category], *, prompt: Prompt, sequence: int
+    frame: Frame,
+    tracks: Tracks,
+    categories: Sequence[Category],
+    *,
+    prompt: Prompt,
+    sequence: int,
+    predicted: Tracks | None = None,
 ) -> TracksMessage:
     """The message for one frame: `tracks` at its capture time, px of this frame; no tracks make a message too.
 
     categories: one for each class id in `tracks`, whose keypoint arrays may be longer than the category's list of
-    names and are cut to it. sequence: how many messages of this camera came before. Stamped with the time of the call.
+    names and are cut to it. sequence: how many messages of this camera came before. predicted: the same tracks at a
+    later time. Stamped with the time of the call.
     """
     lengths = {category.id: len(category.keypoints) for category in categories}
     return TracksMessage(
@@ -143,16 +157,16 @@ def from_tracks(
         epoch=frame.epoch,
         published_at=time.time(),
         latency_ms=(time.monotonic() - frame.arrived) * 1e3,
+        predicted_time=None if predicted is None else frame.captured_at + predicted.time - tracks.time,
         prompt=prompt,
         categories=list(categories),
-        tracks=[_track(tracks, row, lengths[int(tracks.class_ids[row])]) for row in range(len(tracks.ids))],
+        tracks=[_track(tracks, predicted, row, lengths[int(tracks.class_ids[row])]) for row in range(len(tracks))],
     )
 
 
-def _track(tracks: Tracks, row: int, length: int) -> TrackMessage:
+def _track(tracks: Tracks, predicted: Tracks | None, row: int, length: int) -> TrackMessage:
     status = tracks.keypoint_status[row, :length]
     seen = status != KeypointStatus.NEVER_SEEN  # the tracker's guess is not passed on as if it were known
-    covariances = tracks.covariances[row, :length].reshape(length, 4)[:, [0, 1, 3]]
     return TrackMessage(
         id=int(tracks.ids[row]),
         category=int(tracks.class_ids[row]),
@@ -163,9 +177,15 @@ def _track(tracks: Tracks, row: int, length: int) -> TrackMessage:
         keypoints=_known(tracks.keypoints[row, :length], seen),
         keypoint_status=[_KEYPOINT_STATUS[value] for value in status.tolist()],
         velocities=_known(tracks.velocities[row, :length], seen),
-        covariances=_known(covariances, seen),
+        covariances=_covariances(tracks, row, seen),
         measured=_known(tracks.measurements[row, :length], seen),
+        predicted=None if predicted is None else _known(predicted.keypoints[row, :length], seen),
+        predicted_covariances=None if predicted is None else _covariances(predicted, row, seen),
     )
+
+
+def _covariances(tracks: Tracks, row: int, seen: np.ndarray) -> list[Any]:
+    return _known(tracks.covariances[row, : len(seen)].reshape(len(seen), 4)[:, [0, 1, 3]], seen)
 
 
 def _known(values: np.ndarray, seen: np.ndarray) -> list[Any]:

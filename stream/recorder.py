@@ -34,7 +34,7 @@ def _columns() -> list[pa.Field]:
     frame = [("camera", text, ""), ("frame", pa.int64(), ""), ("sequence", pa.int64(), "")]
     frame += [("pts", real, "s"), ("captured_at", real, "s"), ("clock", text, "")]
     frame += [("clock_uncertainty", real, "s"), ("epoch", pa.int64(), "")]
-    frame += [("published_at", real, "s"), ("latency_ms", pa.float32(), "ms")]
+    frame += [("published_at", real, "s"), ("latency_ms", pa.float32(), "ms"), ("predicted_time", real, "s")]
     frame += [("width", pa.int32(), "px"), ("height", pa.int32(), "px")]
     frame += [("prompt", text, ""), ("prompt_version", pa.int64(), "")]
     track = [("track_id", pa.int64(), ""), ("category", text, ""), ("category_id", pa.int64(), "")]
@@ -44,13 +44,15 @@ def _columns() -> list[pa.Field]:
     keypoint += [(f"velocity_{axis}", numbers, "px/s") for axis in "xy"]
     keypoint += [(f"covariance_{axes}", numbers, "px^2") for axes in ("xx", "xy", "yy")]
     keypoint += [(f"measured_{axis}", numbers, "px") for axis in "xy"]
+    keypoint += [(f"predicted_{axis}", numbers, "px") for axis in "xy"]
+    keypoint += [(f"predicted_covariance_{axes}", numbers, "px^2") for axes in ("xx", "xy", "yy")]
     return [_column(*column) for column in frame + track + keypoint]
 
 
 SCHEMA = pa.schema(_columns(), metadata={"recording_version": "1"})
 _TEXTS = ["camera", "clock", "prompt", "category", "status", "keypoint_status.list.element"]
 _FRAME = ["camera", "frame", "sequence", "pts", "captured_at", "clock", "clock_uncertainty", "epoch"]
-_FRAME += ["published_at", "latency_ms", "width", "height"]
+_FRAME += ["published_at", "latency_ms", "predicted_time", "width", "height"]
 
 
 class Recorder:
@@ -299,7 +301,11 @@ def _track(track: TrackMessage, category: str) -> dict[str, Any]:
     row |= _split("keypoint", ("x", "y"), track.keypoints)
     row |= _split("velocity", ("x", "y"), track.velocities)
     row |= _split("covariance", ("xx", "xy", "yy"), track.covariances)
-    return row | _split("measured", ("x", "y"), track.measured)
+    row |= _split("measured", ("x", "y"), track.measured)
+    if track.predicted is not None and track.predicted_covariances is not None:
+        row |= _split("predicted", ("x", "y"), track.predicted)
+        row |= _split("predicted_covariance", ("xx", "xy", "yy"), track.predicted_covariances)
+    return row
 
 
 def _split(name: str, axes: tuple[str, ...], values: Sequence[tuple[float, ...] | None]) -> dict[str, Any]:

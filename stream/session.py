@@ -161,6 +161,7 @@ class Session:
                 options=wanted.options,
                 realtime=wanted.realtime,
                 publisher=self._publisher,
+                predict=outputs.predict,
                 watchers=watchers,
             )
             files = self._files(wanted)

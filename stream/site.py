@@ -8,9 +8,10 @@ from typing import Annotated, Any, Literal
 
 import pydantic
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, field_validator, model_validator
 
 from engines import NANO
+from stream.horizon import Horizon, horizon_of
 from stream.sources import Options
 from stream.sources.address import camera_name
 from stream.sources.media import is_device
@@ -71,9 +72,13 @@ class EngineSite(_Part):
 
 
 class OutputSite(_Part):
-    """Where results go. With several cameras `{camera}` in a file's name becomes the camera's."""
+    """Where results go. With several cameras `{camera}` in a file's name becomes the camera's.
+
+    predict: with each track, where it will be: "now", which is when it is published, or seconds after its capture.
+    """
 
     publish: str | None = None
+    predict: Annotated[Horizon | None, PlainValidator(horizon_of)] = None
     record: str | None = None
     overlay: str | None = None
     metrics: Annotated[str, Field(pattern=r"^[^:]*:\d+$")] | None = None

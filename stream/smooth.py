@@ -38,9 +38,12 @@ def read_recording(path: Path) -> pa.Table:
         reason = str(error).splitlines()[0]
         raise RecordingError(f"{path} cannot be read as a recording (a Parquet file): {reason}") from None
     missing = [name for name in SCHEMA.names if name not in table.column_names]
-    if missing:
+    if all(name.startswith("predicted") for name in missing):  # a recording made before there were predictions
+        for name in missing:
+            table = table.append_column(SCHEMA.field(name), pa.nulls(len(table), SCHEMA.field(name).type))
+    else:
         raise RecordingError(f"{path} is no recording of this program: it has no column {missing[0]}")
-    return table
+    return table.select(SCHEMA.names)
 
 
 def smooth_recording(source: Path, target: Path, config: TrackerConfig | None = None) -> int:
@@ -70,7 +73,7 @@ def smooth_recording(source: Path, target: Path, config: TrackerConfig | None = 
         for (_, identity), rows in rows_of.items() if identity is None
         for row in rows if (keys[row][0], table["frame"][row].as_py()) not in filled
     ]  # fmt: skip
-    result = pa.concat_tables([*parts, table.take(empty)]).select(table.column_names)
+    result = pa.concat_tables([*parts, table.take(pa.array(empty, pa.int64()))]).select(table.column_names)
     order = [(name, "ascending") for name in ("sequence", "camera", "track_id")]
     prompts = (pq.read_metadata(source).metadata or {}).get(b"prompts", b"[]").decode()
     _write(result.sort_by(order), target, {"prompts": prompts, "smoothed": source.name})
@@ -130,6 +133,8 @@ def _in_gap(name: str, of_track: pa.Table, of_frame: pa.Table) -> Any:
         )
     if name.startswith("measured"):
         return pa.array([[None] * len(row) for row in of_track[name].to_pylist()], SCHEMA.field(name).type)
+    if name.startswith("predicted"):
+        return pa.nulls(len(of_track), SCHEMA.field(name).type)
     return of_track[name].combine_chunks()
 
 

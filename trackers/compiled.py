@@ -1,4 +1,4 @@
-"""The arithmetic of `kalman` and `association`, compiled by numba where it is installed: the same numbers, sooner.
+"""The arithmetic of `kalman`, `state` and `association`, compiled by numba where it is there: the same numbers, sooner.
 
 NumPy needs a few dozen calls of some microseconds each, however few the tracks; compiled it is one. NumPy's remains the
 reference, and what runs without numba (`pip install 'xpose-stream[fast]'`). What is compiled once stays on the disk.
@@ -23,123 +23,171 @@ else:
     AVAILABLE = True
 
 
+NOTHING = 40.0  # e^-40 is
+
+
 @njit(cache=True, error_model="numpy")
-def predict(position, velocity, body, pp, pv, vv, common, lean, density, body_density, interval, reach, decay, spread,
-            eager):  # fmt: skip
-    """`Motion.predicted`, without what stays as it is."""
-    tracks, points = pp.shape
-    new_position, new_velocity = np.empty_like(position), np.empty_like(velocity)
-    new_pp, new_pv, new_vv, new_common = np.empty_like(pp), np.empty_like(pp), np.empty_like(pp), np.empty_like(common)
-    for t in range(tracks):
-        cpp, cpv, cvv = common[0, t], common[1, t], common[2, t]
-        new_common[0, t] = cpp + 2 * interval * cpv + interval**2 * cvv + body_density[t] * (interval**3 / 3)
-        new_common[1, t] = cpv + interval * cvv + body_density[t] * (interval**2 / 2)
-        new_common[2, t] = cvv + body_density[t] * interval
-        for p in range(points):
+def predict(points, bodies, density, body_density, interval, reach, decay, spread, eager):
+    """`kalman._predict`."""
+    for t in range(points.shape[0]):
+        body = bodies[t]
+        body.pp += interval * (2 * body.pv + interval * body.vv) + body_density[t] * (interval**3 / 3)
+        body.pv += interval * body.vv + body_density[t] * (interval**2 / 2)
+        body.vv += body_density[t] * interval
+        for p in range(points.shape[1]):
+            point = points[t, p]
             for axis in range(2):
-                drift = velocity[t, p, axis] - body[t, axis]
-                new_position[t, p, axis] = position[t, p, axis] + body[t, axis] * interval + drift * reach
-                new_velocity[t, p, axis] = body[t, axis] + drift * decay
-            tilt = (lean[t, p, 0] ** 2 + lean[t, p, 1] ** 2) / 2
-            here = density[t] * (1 + min(max(eager[0] * (tilt - eager[1]), 0.0), eager[2]))
-            cross = pv[t, p] + reach * vv[t, p]
-            new_pp[t, p] = pp[t, p] + reach * (pv[t, p] + cross) + here * spread[0]
-            new_pv[t, p] = decay * cross + here * spread[1]
-            new_vv[t, p] = decay**2 * vv[t, p] + here * spread[2]
-    return new_position, new_velocity, new_pp, new_pv, new_vv, new_common
+                drift = point.velocity[axis] - body.velocity[axis]
+                point.position[axis] += body.velocity[axis] * interval + drift * reach
+                point.velocity[axis] = body.velocity[axis] + drift * decay
+                point.measured[axis] = math.nan
+            lean = (point.lean[0] ** 2 + point.lean[1] ** 2) / 2
+            here = density[t] * (1 + min(max(eager[0] * (lean - eager[1]), 0.0), eager[2]))
+            cross = point.pv + reach * point.vv
+            point.pp += reach * (point.pv + cross) + here * spread[0]
+            point.pv = decay * cross + here * spread[1]
+            point.vv = decay**2 * point.vv + here * spread[2]
+            point.weight = 0.0
 
 
 @njit(cache=True, error_model="numpy")
-def correct(position, velocity, body, pp, pv, vv, common, noise, lean, measured, assumed, heaviness, guidance, learning,
-            memory, most, noise_range):  # fmt: skip
-    """`Motion.corrected`."""
-    tracks, points = pp.shape
-    position, velocity, body, common = position.copy(), velocity.copy(), body.copy(), common.copy()
-    pp, pv, vv, noise, lean = pp.copy(), pv.copy(), vv.copy(), noise.copy(), lean.copy()
-    weights = np.zeros_like(pp)
-    for t in range(tracks):
+def correct(points, bodies, measured, assumed, terms, most, noise_range):
+    """`kalman._correct`."""
+    heaviness, guidance, learning, memory = terms
+    for t in range(points.shape[0]):
+        body = bodies[t]
         known, mean_x, mean_y = 0.0, 0.0, 0.0
-        cpp, cpv, cvv = common[0, t], common[1, t], common[2, t]
-        for p in range(points):
-            x, y = measured[t, p, 0] - position[t, p, 0], measured[t, p, 1] - position[t, p, 1]
+        for p in range(points.shape[1]):
+            point = points[t, p]
+            x, y = measured[t, p, 0] - point.position[0], measured[t, p, 1] - point.position[1]
             if math.isnan(x + y):
                 continue
-            own = pp[t, p] + assumed[t, p] * noise[t, p]
-            weight = (1 + 2 * heaviness[p]) / (1 + (x * x + y * y) / (own + cpp) * heaviness[p])
+            own = point.pp + assumed[t, p] * point.noise
+            weight = (1 + 2 * heaviness[p]) / (1 + (x * x + y * y) / (own + body.pp) * heaviness[p])
             information = guidance[p] * weight / own
             known += information
             mean_x += information * x
             mean_y += information * y
         shift_x, shift_y, faster_x, faster_y = 0.0, 0.0, 0.0, 0.0
-        if known > 0 and cpp > 0:
+        if known > 0 and body.pp > 0:
             mean_x, mean_y = mean_x / known, mean_y / known
-            gain, velocity_gain = cpp / (cpp + 1 / known), cpv / (cpp + 1 / known)
-            shift_x, shift_y, faster_x, faster_y = (
-                gain * mean_x, gain * mean_y, velocity_gain * mean_x, velocity_gain * mean_y
-            )  # fmt: skip
-            body[t, 0] += faster_x
-            body[t, 1] += faster_y
-            common[0, t], common[1, t], common[2, t] = cpp - gain * cpp, cpv - gain * cpv, cvv - velocity_gain * cpv
-        for p in range(points):
-            position[t, p, 0] += shift_x
-            position[t, p, 1] += shift_y
-            velocity[t, p, 0] += faster_x
-            velocity[t, p, 1] += faster_y
-            x, y = measured[t, p, 0] - position[t, p, 0], measured[t, p, 1] - position[t, p, 1]
+            gain, velocity_gain = body.pp / (body.pp + 1 / known), body.pv / (body.pp + 1 / known)
+            shift_x, shift_y = gain * mean_x, gain * mean_y
+            faster_x, faster_y = velocity_gain * mean_x, velocity_gain * mean_y
+            body.velocity[0] += faster_x
+            body.velocity[1] += faster_y
+            body.vv -= velocity_gain * body.pv
+            body.pv -= gain * body.pv
+            body.pp -= gain * body.pp
+        for p in range(points.shape[1]):
+            point = points[t, p]
+            point.measured[0], point.measured[1], point.weight = measured[t, p, 0], measured[t, p, 1], 0.0
+            point.position[0] += shift_x
+            point.position[1] += shift_y
+            point.velocity[0] += faster_x
+            point.velocity[1] += faster_y
+            x, y = measured[t, p, 0] - point.position[0], measured[t, p, 1] - point.position[1]
             if math.isnan(x + y):
                 continue
-            variance = assumed[t, p] * noise[t, p]
-            total, square = pp[t, p] + variance, x * x + y * y
+            variance = assumed[t, p] * point.noise
+            total, square = point.pp + variance, x * x + y * y
             weight = min((1 + 2 * heaviness[p]) / (1 + square / total * heaviness[p]), 1.0)
-            weights[t, p] = weight
-            believed = pp[t, p] + variance / weight
-            gain, velocity_gain = pp[t, p] / believed, pv[t, p] / believed
+            believed = point.pp + variance / weight
+            gain, velocity_gain = point.pp / believed, point.pv / believed
             rest = 1 - gain
-            left = (weight * rest * rest * square / 2 + rest * pp[t, p]) / variance
-            noise[t, p] += learning[p] * (min(left, most) - 1) * noise[t, p]
-            noise[t, p] = min(max(noise[t, p], noise_range[0]), noise_range[1])
+            left = (weight * rest * rest * square / 2 + rest * point.pp) / variance
+            learnt = point.noise * (1 + learning[p] * (min(left, most) - 1))
             tilt = math.sqrt(weight / total)
-            lean[t, p, 0] += memory[p] * (tilt * x - lean[t, p, 0])
-            lean[t, p, 1] += memory[p] * (tilt * y - lean[t, p, 1])
-            position[t, p, 0] += gain * x
-            position[t, p, 1] += gain * y
-            velocity[t, p, 0] += velocity_gain * x
-            velocity[t, p, 1] += velocity_gain * y
-            vv[t, p] -= velocity_gain * pv[t, p]
-            pp[t, p] *= rest
-            pv[t, p] *= rest
-    return position, velocity, body, pp, pv, vv, common, noise, lean, weights
+            point.noise = min(max(learnt, noise_range[0]), noise_range[1])
+            point.lean[0] += memory[p] * (tilt * x - point.lean[0])
+            point.lean[1] += memory[p] * (tilt * y - point.lean[1])
+            point.position[0] += gain * x
+            point.position[1] += gain * y
+            point.velocity[0] += velocity_gain * x
+            point.velocity[1] += velocity_gain * y
+            point.vv -= velocity_gain * point.pv
+            point.pp *= rest
+            point.pv *= rest
+            point.weight = weight
 
 
 @njit(cache=True, error_model="numpy")
-def similarities(boxes_a, classes_a, points_a, seen_a, variances_a, tolerance_a, astray_a, boxes_b, classes_b,
-                 points_b, seen_b, variances_b, tolerance_b, astray_b, step, strictness, pose):  # fmt: skip
-    """`association.similarities`."""
-    n, m, k = len(boxes_a), len(boxes_b), points_a.shape[1]
+def boxes_of(points):
+    """`state.boxes_of`."""
+    boxes, sizes = np.empty((len(points), 4)), np.empty(len(points))
+    for t in range(len(points)):
+        first, second = points[t, -2].position, points[t, -1].position
+        for axis in range(2):
+            boxes[t, axis], boxes[t, 2 + axis] = min(first[axis], second[axis]), max(first[axis], second[axis])
+        sizes[t] = max(boxes[t, 2] - boxes[t, 0], boxes[t, 3] - boxes[t, 1])
+    return boxes, sizes
+
+
+@njit(cache=True, error_model="numpy")
+def begin(things, points, bodies, boxes, scores, class_ids, keypoints, time, absurd, own, unseen, speed, body_speed):
+    """`state._begin`."""
+    for t in range(len(things)):
+        thing, body, size = things[t], bodies[t], max(boxes[t, 2] - boxes[t, 0], boxes[t, 3] - boxes[t, 1])
+        thing.class_id, thing.score, thing.hits, thing.born, thing.last = class_ids[t], scores[t], 1, time, time
+        body.vv = (body_speed * size) ** 2
+        for p in range(points.shape[1]):
+            point = points[t, p]
+            for axis in range(2):
+                if p < keypoints.shape[1]:
+                    point.measured[axis] = keypoints[t, p, axis]
+                else:
+                    point.measured[axis] = boxes[t, 2 * (p - keypoints.shape[1]) + axis]
+            point.ever = abs(point.measured[0]) < absurd and abs(point.measured[1]) < absurd
+            for axis in range(2):
+                if not point.ever:
+                    point.measured[axis] = math.nan
+                centre = (boxes[t, axis] + boxes[t, 2 + axis]) / 2
+                point.position[axis] = point.measured[axis] if point.ever else centre
+            point.pp, point.vv = ((own if point.ever else unseen) * size) ** 2, (speed * size) ** 2
+            point.noise, point.weight = 1.0, 1.0 if point.ever else 0.0
+
+
+@njit(cache=True, error_model="numpy")
+def similarities(things_a, points_a, bodies_a, sigmas, time, things_b, points_b, bodies_b, astray, hidden, step,
+                 strictness, pose):  # fmt: skip
+    """`association._similarities`."""
+    n, m = len(things_a), len(things_b)
     strict, lenient = np.zeros((n, m)), np.zeros((n, m))
+    boxes_a, sizes = boxes_of(points_a)
+    boxes_b, _ = boxes_of(points_b)
+    known_a, spans_a, variance_a = _known(points_a, bodies_a, step)
+    known_b, spans_b, variance_b = _known(points_b, bodies_b, step)
     for i in range(n):
+        tolerance = (sigmas[i, ::step] * sizes[i]) ** 2
+        away = (astray * sizes[i] * max(time - things_a[i].last - hidden, 0.0)) ** 2
+        widest = variance_a[i] + away + (tolerance.max() if len(tolerance) else 0.0)
+        area = (boxes_a[i, 2] - boxes_a[i, 0]) * (boxes_a[i, 3] - boxes_a[i, 1])
         for j in range(m):
-            if classes_a[i] != classes_b[j]:
+            if things_a[i].class_id != things_b[j].class_id:
                 continue
             width = min(boxes_a[i, 2], boxes_b[j, 2]) - max(boxes_a[i, 0], boxes_b[j, 0])
             height = min(boxes_a[i, 3], boxes_b[j, 3]) - max(boxes_a[i, 1], boxes_b[j, 1])
             overlap = max(width, 0.0) * max(height, 0.0)
-            area_a = (boxes_a[i, 2] - boxes_a[i, 0]) * (boxes_a[i, 3] - boxes_a[i, 1])
+            x = max(spans_a[i, 0] - spans_b[j, 2], spans_b[j, 0] - spans_a[i, 2], 0.0)
+            y = max(spans_a[i, 1] - spans_b[j, 3], spans_b[j, 1] - spans_a[i, 3], 0.0)
+            if overlap == 0 and (x * x + y * y) / 2 > NOTHING * (widest + variance_b[j]):
+                continue  # as most pairs are
             area_b = (boxes_b[j, 2] - boxes_b[j, 0]) * (boxes_b[j, 3] - boxes_b[j, 1])
-            iou = overlap / (area_a + area_b - overlap)
+            iou = overlap / (area + area_b - overlap)
             near, far, common = 0.0, 0.0, 0
-            for p in range(0, k, step):
-                if seen_a[i, p] and seen_b[j, p]:
-                    common += 1
-                    x, y = points_a[i, p, 0] - points_b[j, p, 0], points_a[i, p, 1] - points_b[j, p, 1]
-                    half, tolerance = (x * x + y * y) / 2, tolerance_a[i, p] ** 2
-                    wide = tolerance + variances_b[j, p] + variances_a[i, p] + astray_a[i]
-                    if half > 40 * wide:
-                        continue  # e^-40 is nothing
-                    far += math.exp(-half / wide)
-                    certain = strictness**2 * tolerance + variances_b[j, p]
-                    spread = certain + variances_a[i, p]
-                    near += math.sqrt(certain / spread) * math.exp(-half / spread)
+            for p in range(len(tolerance)):
+                x, y = known_a[i, p, 0] - known_b[j, p, 0], known_a[i, p, 1] - known_b[j, p, 1]
+                half = (x * x + y * y) / 2
+                if math.isnan(half):
+                    continue
+                common += 1
+                wide = tolerance[p] + known_b[j, p, 2] + known_a[i, p, 2] + away
+                if half > NOTHING * wide:
+                    continue
+                far += math.exp(-half / wide)
+                certain = strictness**2 * tolerance[p] + known_b[j, p, 2]
+                spread = certain + known_a[i, p, 2]
+                near += math.sqrt(certain / spread) * math.exp(-half / spread)
             if common:
                 strict[i, j] = pose * near / common + (1 - pose) * iou
                 lenient[i, j] = pose * far / common + (1 - pose) * iou
@@ -149,23 +197,92 @@ def similarities(boxes_a, classes_a, points_a, seen_a, variances_a, tolerance_a,
 
 
 @njit(cache=True, error_model="numpy")
-def publish(position, measured, pp, common, noise, weight, ever, slow, rejected):
-    """The K keypoints' covariances [T, K, 2, 2], status [T, K] and the mean distance [T] px to what was measured."""
-    tracks, points = pp.shape[0], pp.shape[1] - 2
-    covariances, status = np.zeros((tracks, points, 2, 2)), np.zeros((tracks, points), np.int64)
-    distance = np.zeros(tracks)
-    for t in range(tracks):
-        count = 0
-        for p in range(points):
-            variance = pp[t, p] + common[0, t] + slow[t] * noise[t, p]
-            covariances[t, p, 0, 0], covariances[t, p, 1, 1] = variance, variance
-            if weight[t, p] > 0:
-                status[t, p] = 3 if weight[t, p] >= rejected else 2
-            elif ever[t, p]:
-                status[t, p] = 1
-            away = math.hypot(measured[t, p, 0] - position[t, p, 0], measured[t, p, 1] - position[t, p, 1])
-            if not math.isnan(away):
-                distance[t] += away
+def _known(points, bodies, step):
+    """Of every `step`th keypoint x, y (px, or NaN) and variance, [T, ., 3]; the box around them; the most variance."""
+    chosen = (points.shape[1] - 3) // step + 1
+    known = np.full((len(points), chosen, 3), math.nan)
+    spans, largest = np.empty((len(points), 4)), np.zeros(len(points))
+    for t in range(len(points)):
+        spans[t] = math.inf, math.inf, -math.inf, -math.inf
+        for p in range(chosen):
+            point = points[t, p * step]
+            if point.ever:
+                x, y, variance = point.position[0], point.position[1], point.pp + bodies[t].pp
+                known[t, p, 0], known[t, p, 1], known[t, p, 2] = x, y, variance
+                spans[t, 0], spans[t, 1] = min(spans[t, 0], x), min(spans[t, 1], y)
+                spans[t, 2], spans[t, 3] = max(spans[t, 2], x), max(spans[t, 3], y)
+                largest[t] = max(largest[t], variance)
+    return known, spans, largest
+
+
+@njit(cache=True, error_model="numpy")
+def sole_matches(strict, lenient, confirmed, high, free, similarity, reentry):
+    """`association.matches` where nobody has a choice, and whether that is so."""
+    left, column_of, row_of = free.copy(), np.full(len(confirmed), -1), np.full(len(high), -1)
+    for turn in range(4):
+        alike, least = (strict, similarity) if turn in (0, 2) else (lenient, reentry)
+        for t in range(len(confirmed)):
+            if confirmed[t] != (turn < 3) or column_of[t] >= 0:
+                continue
+            for d in range(len(high)):
+                if high[d] == (turn != 2) and left[d] and alike[t, d] >= least:
+                    if column_of[t] >= 0 or row_of[d] >= 0:
+                        return column_of, column_of, False
+                    column_of[t], row_of[d] = d, t
+        left &= row_of < 0
+    rows = np.flatnonzero(column_of >= 0)
+    return rows, column_of[rows], True
+
+
+@njit(cache=True, error_model="numpy")
+def take(things, points, found_things, found_points, rows, columns, sigmas, now, noise, memory):
+    """`state._take`."""
+    _, sizes = boxes_of(points)
+    measured, assumed = np.full((*points.shape, 2), math.nan), np.empty(points.shape)
+    fresh = False
+    for t in range(len(points)):
+        assumed[t] = (noise * sizes[t]) ** 2
+    for pair in range(len(rows)):
+        t, d = rows[pair], columns[pair]
+        thing = things[t]
+        thing.score -= math.expm1(-(now - thing.last) / memory) * (found_things[d].score - thing.score)
+        thing.last = now
+        thing.hits += 1
+        for p in range(points.shape[1]):
+            measured[t, p, 0], measured[t, p, 1] = found_points[d, p].measured[0], found_points[d, p].measured[1]
+            fresh = fresh or (found_points[d, p].ever and not points[t, p].ever)
+            if len(sigmas) and p < sigmas.shape[1] and 0 < sigmas[d, p] < math.inf:
+                assumed[t, p] = sigmas[d, p] ** 2
+    return measured, assumed, fresh
+
+
+@njit(cache=True, error_model="numpy")
+def publish(things, points, bodies, updated, confirm_hits, slow, rejected, agreement, undetected):
+    """`state._publish`."""
+    shape = points.shape[0], points.shape[1] - 2
+    scores, status, keypoint_status = np.empty(shape[0]), np.empty(shape[0], np.int64), np.zeros(shape, np.int64)
+    keypoints, velocities, measurements = np.empty((*shape, 2)), np.empty((*shape, 2)), np.empty((*shape, 2))
+    covariances = np.zeros((*shape, 2, 2))
+    boxes, sizes = boxes_of(points)
+    for t in range(shape[0]):
+        count, distance, lasting = 0, 0.0, slow * sizes[t] ** 2
+        for p in range(shape[1]):
+            point = points[t, p]
+            variance = point.pp + bodies[t].pp + lasting * point.noise
+            for axis in range(2):
+                keypoints[t, p, axis], velocities[t, p, axis] = point.position[axis], point.velocity[axis]
+                measurements[t, p, axis] = point.measured[axis]
+                covariances[t, p, axis, axis] = variance
+            if point.weight > 0:
+                keypoint_status[t, p] = 3 if point.weight >= rejected else 2
+            elif point.ever:
+                keypoint_status[t, p] = 1
+            x, y = point.measured[0] - point.position[0], point.measured[1] - point.position[1]
+            if not math.isnan(x + y):
+                distance += math.sqrt(x * x + y * y)
                 count += 1
-        distance[t] /= max(count, 1)
-    return covariances, status, distance
+        detected = things[t].last == updated
+        status[t] = 0 if things[t].hits < confirm_hits else 1 if detected else 2
+        share = math.exp(-distance / max(count, 1) / sizes[t] / agreement) if detected else undetected
+        scores[t] = things[t].score * share
+    return scores, boxes, keypoints, velocities, covariances, measurements, status, keypoint_status

@@ -27,7 +27,7 @@ class TrackerConfig:
         astray: sizes / s, how much farther from where it is thought a track may come out of hiding per s of hiding.
         merges: whether the detector sees two who cross as one. Then who comes out where is decided by their ways, which
             is worse than by poses if the detector does tell them apart.
-        sigmas: per class id the OKS fall-off of each keypoint, COCO's convention; 0.08 for classes not listed.
+        sigmas: per class id the OKS fall-off of each keypoint, COCO's convention; 0.06 for what is not listed.
         confirm_hits: detections that make a tentative track a confirmed one.
         coast: s, for how long a confirmed track is published without a detection.
         forget: s without a detection after which a track is dropped.
@@ -85,6 +85,7 @@ class TrackerConfig:
         ):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, not {getattr(self, name)}.")
+            object.__setattr__(self, name, float(getattr(self, name)))
         if self.confirm_hits < 1:
             raise ValueError(f"confirm_hits must be at least 1, not {self.confirm_hits}.")
         for class_id, sigmas in self.sigmas.items():

@@ -37,7 +37,7 @@ class Detections:
 
     def __post_init__(self) -> None:
         for name in ("boxes", "scores", "keypoints", "keypoint_scores"):
-            object.__setattr__(self, name, np.asarray(getattr(self, name), np.float64))
+            object.__setattr__(self, name, np.asarray(getattr(self, name), np.float64, order="C"))
         object.__setattr__(self, "class_ids", np.asarray(self.class_ids, np.int64))
         if self.keypoint_sigmas is not None:
             object.__setattr__(self, "keypoint_sigmas", np.asarray(self.keypoint_sigmas, np.float64))
@@ -88,8 +88,3 @@ class Detections:
             return rows
         order = np.lexsort((*self.boxes[rows].T, self.class_ids[rows], -self.scores[rows]))
         return rows[order]
-
-    def seen(self) -> NDArray[np.bool_]:
-        """[N, K]: keypoints with two finite coordinates that are not absurd."""
-        near = np.abs(self.keypoints) < ABSURD
-        return near[..., 0] & near[..., 1]

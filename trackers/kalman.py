@@ -13,7 +13,8 @@ hidden moves all its points, those not seen included.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,11 @@ from numpy.typing import NDArray
 from trackers import compiled
 
 Floats = NDArray[np.float64]
+Records = NDArray[np.void]
 Triple = tuple[float, float, float]
+# [4, P] of each point: heaviness (1 / degrees of freedom of its noise, 0 for Gaussian), guidance (how much it tells of
+# its body), learning and memory (shares of the old in `noise` and in `lean` that the new replaces, 0..1).
+Terms = Floats
 
 # What one measurement may say at most of how much larger its noise is than was thought, and how far that may go.
 MOST = 4.0
@@ -30,30 +35,40 @@ NOISE_RANGE = (0.05, 20.0)
 EAGER, CHANCE, LIMIT = 4.0, 0.25, 8.0
 
 
+# What is known of a point, and of a body.
+POINT = np.dtype(
+    [
+        ("position", "f8", 2),  # px
+        ("velocity", "f8", 2),  # px/s
+        ("pp", "f8"),  # px^2, variance of the point's own position, beside what the body shares
+        ("pv", "f8"),  # px^2/s, its covariance with velocity
+        ("vv", "f8"),  # px^2/s^2, variance of the point's own velocity
+        ("noise", "f8"),  # how many times larger the measurements' variance is than was assumed, learnt from them
+        ("lean", "f8", 2),  # running mean of the normalised innovations: 0 while the model is right
+        ("measured", "f8", 2),  # px, what was seen at this time, else NaN
+        ("weight", "f8"),  # how much that was believed, 0..1; 0 where nothing was seen
+        ("ever", "?"),  # seen at least once
+    ],
+    align=True,
+)
+BODY = np.dtype([("velocity", "f8", 2), ("pp", "f8"), ("pv", "f8"), ("vv", "f8")])
+
+
 @dataclass(frozen=True, slots=True)
 class Motion:
     """Positions and velocities of P points on each of T bodies, and how well they are known.
 
+    One array of structures each, so that choosing and adding bodies is one operation and compiled functions take few
+    arguments; `motion.points["position"]` is [T, P, 2].
+
     Attributes:
-        position: [T, P, 2] px.
-        velocity: [T, P, 2] px/s.
-        body: [T, 2] px/s, velocity of the whole body, towards which the points' velocities decay.
-        pp, pv, vv: [T, P] variance of a point's own position (px^2), its covariance with velocity (px^2/s), variance of
-            its velocity; beside what is in `common`.
-        common: [3, T] the same three for what all points of a body share.
-        noise: [T, P] how many times larger the measurements' variance is than was assumed, learnt from them.
-        lean: [T, P, 2] running mean of the normalised innovations: 0 while the model is right.
+        points: [T, P] of `POINT`.
+        bodies: [T] of `BODY`: the velocity towards which the points' velocities decay, and the same three for what all
+            points of a body share.
     """
 
-    position: Floats
-    velocity: Floats
-    body: Floats
-    pp: Floats
-    pv: Floats
-    vv: Floats
-    common: Floats
-    noise: Floats
-    lean: Floats
+    points: Records
+    bodies: Records
 
     @classmethod
     def at(
@@ -61,29 +76,34 @@ class Motion:
     ) -> Motion:
         """Points [T, P, 2] known to within `variance` [T, P], on bodies moving at `velocity` [T, 2].
 
-        The bodies' velocities are known to within `body_variance` [T, 1], the points' own to `velocity_variance`.
+        The bodies' velocities are known to within `body_variance` [T], the points' own to `velocity_variance` [T, 1].
         """
-        shape = position.shape[:2]
-        common = np.zeros((3, shape[0]))
-        common[2] = body_variance[:, 0]
-        return cls(
-            position,
-            np.broadcast_to(velocity[:, None], position.shape).copy(),
-            velocity,
-            np.broadcast_to(variance, shape).copy(),
-            np.zeros(shape),
-            np.broadcast_to(velocity_variance, shape).copy(),
-            common,
-            np.ones(shape),
-            np.zeros(position.shape),
-        )
+        points, bodies = np.zeros(position.shape[:2], POINT), np.zeros(len(position), BODY)
+        points["position"], points["velocity"] = position, velocity[:, None]
+        points["pp"], points["vv"], points["noise"] = variance, velocity_variance, 1.0
+        points["measured"] = np.nan
+        bodies["velocity"], bodies["vv"] = velocity, body_variance
+        return cls(points, bodies)
 
     def variance(self) -> Floats:
-        """[T, P] px^2 of `position`, on each axis."""
-        return self.pp + self.common[0][:, None]
+        """[T, P] px^2 of the positions, on each axis."""
+        return np.asarray(self.points["pp"] + self.bodies["pp"][:, None])
+
+    def copy(self) -> Motion:
+        """The same, to be changed."""
+        return Motion(_plain(self.points).copy().view(POINT), self.bodies.copy())
+
+    def __getitem__(self, rows: NDArray[np.bool_]) -> Motion:
+        """Some of the bodies, by a mask [T]."""
+        return Motion(_plain(self.points)[rows].view(POINT), self.bodies[rows])
+
+    def __add__(self, other: Motion) -> Motion:
+        """The bodies of both."""
+        points = np.concatenate((_plain(self.points), _plain(other.points))).view(POINT)
+        return Motion(points, np.concatenate((self.bodies, other.bodies)))
 
     def predicted(self, interval: float, density: Floats, damping: float, body_density: Floats) -> Motion:
-        """The same points `interval` s later.
+        """The same points `interval` s later, where nothing is measured yet.
 
         Args:
             interval: s, not negative.
@@ -92,47 +112,16 @@ class Motion:
             damping: s; inf for constant velocity.
             body_density: [T] that of the bodies'.
         """
-        reach, decay, spread = steps(interval, damping)
-        if compiled.AVAILABLE:
-            moved = compiled.predict(
-                self.position, self.velocity, self.body, self.pp, self.pv, self.vv, self.common, self.lean, density,
-                body_density, interval, reach, decay, spread, (EAGER, CHANCE, LIMIT),
-            )  # fmt: skip
-            position, velocity, pp, pv, vv, common = moved
-            return Motion(position, velocity, self.body, pp, pv, vv, common, self.noise, self.lean)
-        return self._predicted(density, body_density, interval, reach, decay, spread)
+        later = self.copy()
+        function: Any = compiled.predict if compiled.AVAILABLE else _predict
+        function(
+            later.points, later.bodies, density, body_density, interval, *steps(interval, damping),
+            (EAGER, CHANCE, LIMIT),
+        )  # fmt: skip
+        return later
 
-    def _predicted(
-        self, density: Floats, body_density: Floats, interval: float, reach: float, decay: float, spread: Triple
-    ) -> Motion:
-        """The reference of `compiled.predict`."""
-        density = density[:, None] * (1 + (EAGER * ((self.lean**2).sum(-1) / 2 - CHANCE)).clip(0.0, LIMIT))
-        body = self.body[:, None]
-        drift = self.velocity - body
-        cpp, cpv, cvv = self.common
-        common = np.stack(
-            [
-                cpp + 2 * interval * cpv + interval**2 * cvv + body_density * (interval**3 / 3),
-                cpv + interval * cvv + body_density * (interval**2 / 2),
-                cvv + body_density * interval,
-            ]
-        )
-        return Motion(
-            self.position + body * interval + drift * reach,
-            body + drift * decay,
-            self.body,
-            self.pp + 2 * reach * self.pv + reach**2 * self.vv + density * spread[0],
-            decay * (self.pv + reach * self.vv) + density * spread[1],
-            decay**2 * self.vv + density * spread[2],
-            common,
-            self.noise,
-            self.lean,
-        )
-
-    def corrected(
-        self, measured: Floats, assumed: Floats, heaviness: Floats, guidance: Floats, learning: Floats, memory: Floats
-    ) -> tuple[Motion, Floats]:
-        """The same points after seeing some of them, and how much each measurement was believed.
+    def corrected(self, measured: Floats, assumed: Floats, terms: Terms) -> Motion:
+        """The same points after seeing some of them.
 
         First the body moves by what its points' innovations have in common, then each point by the rest. A measurement
         far from where it can be gets the weight of Student's t: its variance is divided by a weight that falls to 0
@@ -141,96 +130,109 @@ class Motion:
         Args:
             measured: [T, P, 2] px, NaN where a point was not seen.
             assumed: [T, P] px^2, variance of the measurements before what `noise` has learnt.
-            heaviness: [P] 1 / degrees of freedom of the noise; 0 for Gaussian.
-            guidance: [P] how much a point tells of its body.
-            learning: [P] share of the old in `noise` that the new replaces, 0..1.
-            memory: the same for `lean`.
-
-        Returns:
-            The corrected motion and the weights [T, P], 0 where a point was not seen.
+            terms: on which its points are corrected.
         """
-        if compiled.AVAILABLE:
-            *arrays, weights = compiled.correct(
-                self.position, self.velocity, self.body, self.pp, self.pv, self.vv, self.common, self.noise, self.lean,
-                measured, assumed, heaviness, guidance, learning, memory, MOST, NOISE_RANGE,
-            )  # fmt: skip
-            return Motion(*arrays), weights
-        return self._corrected(measured, assumed, heaviness, guidance, learning, memory)
+        after = self.copy()
+        function: Any = compiled.correct if compiled.AVAILABLE else _correct
+        function(after.points, after.bodies, measured, assumed, terms, MOST, NOISE_RANGE)
+        return after
 
-    def _corrected(
-        self, measured: Floats, assumed: Floats, heaviness: Floats, guidance: Floats, learning: Floats, memory: Floats
-    ) -> tuple[Motion, Floats]:
-        """The reference of `compiled.correct`."""
-        innovation = measured - self.position
-        seen: NDArray[np.bool_] = ~np.isnan(innovation[..., 0] + innovation[..., 1])
-        innovation = np.where(seen[..., None], innovation, 0.0)
-        variance = assumed * self.noise
-        shift, body, common = self._body_corrected(innovation, seen, variance, heaviness, guidance)
-        innovation = np.where(seen[..., None], innovation - shift[:, None], 0.0)
-        total = self.pp + variance
-        surprise = (innovation**2).sum(-1) / total
-        weight = np.minimum((1 + 2 * heaviness) / (1 + surprise * heaviness), 1.0)
-        believed = variance / weight
-        gain = np.where(seen, self.pp / (self.pp + believed), 0.0)
-        velocity_gain = np.where(seen, self.pv / (self.pp + believed), 0.0)
-        rest = 1.0 - gain
-        left = np.where(seen, weight * rest**2 * (innovation**2).sum(-1) / 2 + rest * self.pp, variance)
-        noise = self.noise + learning * seen * (np.minimum(left / variance, MOST) - 1.0) * self.noise
-        tilt = np.sqrt(weight / total)[..., None] * innovation
-        motion = Motion(
-            self.position + shift[:, None] + gain[..., None] * innovation,
-            self.velocity + (body - self.body)[:, None] + velocity_gain[..., None] * innovation,
-            body,
-            rest * self.pp,
-            rest * self.pv,
-            self.vv - velocity_gain * self.pv,
-            common,
-            noise.clip(*NOISE_RANGE),
-            self.lean + (memory * seen)[..., None] * (tilt - self.lean),
-        )
-        return motion, np.where(seen, weight, 0.0)
 
-    def _body_corrected(
-        self, innovation: Floats, seen: NDArray[np.bool_], variance: Floats, heaviness: Floats, guidance: Floats
-    ) -> tuple[Floats, Floats, Floats]:
-        """How far each body is from where it was expected [T, 2], its new velocity, and what stays unknown of both."""
-        total = self.variance() + variance
-        weight = (1 + 2 * heaviness) / (1 + (innovation**2).sum(-1) / total * heaviness)
-        information = seen * guidance * weight / (self.pp + variance)
-        known = information.sum(1)
-        mean = (information[..., None] * innovation).sum(1) / np.maximum(known, 1e-300)[:, None]
-        cpp, cpv, cvv = self.common
-        uncertain = np.maximum(cpp + 1 / np.maximum(known, 1e-300), 1e-300)
-        gain, velocity_gain = cpp / uncertain, cpv / uncertain
-        common = np.stack([cpp - gain * cpp, cpv - gain * cpv, cvv - velocity_gain * cpv])
-        return gain[:, None] * mean, self.body + velocity_gain[:, None] * mean, common
+def _plain(points: Records) -> NDArray[np.int64]:
+    """[T, P * fields], the same memory: NumPy copies structures field by field, ten times as slowly."""
+    return points.view(np.int64)
 
-    def where(self, points: NDArray[np.bool_], other: Motion) -> Motion:
-        """These motions, but the other's for `points` [T, P]; bodies stay."""
-        wide = points[..., None]
-        mixed = {
-            f.name: np.where(
-                wide if getattr(self, f.name).ndim == 3 else points, getattr(other, f.name), getattr(self, f.name)
-            )
-            for f in fields(self)
-            if f.name not in ("body", "common")
-        }
-        return Motion(**mixed, body=self.body, common=self.common)
 
-    def __getitem__(self, rows: NDArray[np.bool_]) -> Motion:
-        """Some of the bodies, by a mask [T]."""
-        arrays = {f.name: getattr(self, f.name)[rows] for f in fields(self) if f.name != "common"}
-        # Contiguous: compiled functions are compiled anew for another order in memory, within a stream.
-        return Motion(**arrays, common=np.ascontiguousarray(self.common[:, rows]))
+def _predict(
+    points: Records,
+    bodies: Records,
+    density: Floats,
+    body_density: Floats,
+    interval: float,
+    reach: float,
+    decay: float,
+    spread: Triple,
+    eager: Triple,
+) -> None:
+    """Move points and bodies on: the reference of `compiled.predict`."""
+    strength, chance, limit = eager
+    lean = (points["lean"] ** 2).sum(-1) / 2
+    density = density[:, None] * (1 + (strength * (lean - chance)).clip(0.0, limit))
+    body = bodies["velocity"][:, None]
+    drift = points["velocity"] - body
+    points["position"] += body * interval + drift * reach
+    points["velocity"] = body + drift * decay
+    points["pp"] += 2 * reach * points["pv"] + reach**2 * points["vv"] + density * spread[0]
+    points["pv"] = decay * (points["pv"] + reach * points["vv"]) + density * spread[1]
+    points["vv"] = decay**2 * points["vv"] + density * spread[2]
+    points["measured"], points["weight"] = np.nan, 0.0
+    bodies["pp"] += interval * (2 * bodies["pv"] + interval * bodies["vv"]) + body_density * (interval**3 / 3)
+    bodies["pv"] += interval * bodies["vv"] + body_density * (interval**2 / 2)
+    bodies["vv"] += body_density * interval
 
-    def __add__(self, other: Motion) -> Motion:
-        """The bodies of both."""
-        arrays = {
-            f.name: np.concatenate((getattr(self, f.name), getattr(other, f.name)))
-            for f in fields(self)
-            if f.name != "common"
-        }
-        return Motion(**arrays, common=np.concatenate((self.common, other.common), 1))
+
+def _correct(
+    points: Records,
+    bodies: Records,
+    measured: Floats,
+    assumed: Floats,
+    terms: Terms,
+    most: float,
+    noise_range: tuple[float, float],
+) -> None:
+    """Correct points and bodies by what was measured: the reference of `compiled.correct`."""
+    heaviness, guidance, learning, memory = terms
+    points["measured"] = measured
+    innovation = measured - points["position"]
+    seen: NDArray[np.bool_] = ~np.isnan(innovation[..., 0] + innovation[..., 1])
+    variance = assumed * points["noise"]
+    innovation = np.where(seen[..., None], innovation, 0.0)
+    shift, faster = _correct_bodies(points, bodies, innovation, seen, variance, heaviness, guidance)
+    points["position"] += shift[:, None]
+    points["velocity"] += faster[:, None]
+    innovation = np.where(seen[..., None], innovation - shift[:, None], 0.0)
+    square = (innovation**2).sum(-1)
+    total = points["pp"] + variance
+    weight = np.minimum((1 + 2 * heaviness) / (1 + square / total * heaviness), 1.0)
+    believed = points["pp"] + variance / weight
+    gain, velocity_gain = (np.where(seen, points[name] / believed, 0.0) for name in ("pp", "pv"))
+    rest = 1.0 - gain
+    left = (weight * rest**2 * square / 2 + rest * points["pp"]) / variance
+    learnt = points["noise"] * (1 + learning * (np.minimum(left, most) - 1.0))
+    points["noise"] = np.where(seen, learnt.clip(*noise_range), points["noise"])
+    tilt = np.sqrt(weight / total)[..., None] * innovation
+    points["lean"] += (memory * seen)[..., None] * (tilt - points["lean"])
+    points["position"] += gain[..., None] * innovation
+    points["velocity"] += velocity_gain[..., None] * innovation
+    points["vv"] -= velocity_gain * points["pv"]
+    points["pp"] *= rest
+    points["pv"] *= rest
+    points["weight"] = np.where(seen, weight, 0.0)
+
+
+def _correct_bodies(
+    points: Records,
+    bodies: Records,
+    innovation: Floats,
+    seen: NDArray[np.bool_],
+    variance: Floats,
+    heaviness: Floats,
+    guidance: Floats,
+) -> tuple[Floats, Floats]:
+    """How far each body is from where it was expected [T, 2] px and how much faster [T, 2] px/s."""
+    own = points["pp"] + variance
+    weight = (1 + 2 * heaviness) / (1 + (innovation**2).sum(-1) / (own + bodies["pp"][:, None]) * heaviness)
+    information = seen * guidance * weight / own
+    known = information.sum(1)
+    mean = (information[..., None] * innovation).sum(1) / np.maximum(known, 1e-300)[:, None]
+    uncertain = np.maximum(bodies["pp"] + 1 / np.maximum(known, 1e-300), 1e-300)
+    gain, velocity_gain = bodies["pp"] / uncertain, bodies["pv"] / uncertain
+    faster = velocity_gain[:, None] * mean
+    bodies["velocity"] += faster
+    bodies["vv"] -= velocity_gain * bodies["pv"]
+    bodies["pv"] -= gain * bodies["pv"]
+    bodies["pp"] -= gain * bodies["pp"]
+    return gain[:, None] * mean, faster
 
 
 def steps(interval: float, damping: float) -> tuple[float, float, Triple]:

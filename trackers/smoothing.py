@@ -76,9 +76,9 @@ def _both_ways(
     seen = ~np.isnan(measured[..., 0])
     first = measured[seen.argmax(0), np.arange(points)]
     unknown = np.full((1, points), sizes[0] ** 2)
-    still = np.zeros((1, 1))
-    motion = Motion.at(first[None], unknown, body[:1], (UNKNOWN_SPEED * sizes[:1, None]) ** 2, still)
-    heaviness = np.full(points, 1 / config.outliers)
+    motion = Motion.at(first[None], unknown, body[:1], (UNKNOWN_SPEED * sizes[:1, None]) ** 2, np.zeros(1))
+    terms = np.zeros((4, points))
+    terms[0] = 1 / config.outliers
     ahead: list[Motion] = []
     after: list[Motion] = []
     learnt = np.zeros((1, points))
@@ -86,44 +86,33 @@ def _both_ways(
         interval = times[frame] - times[frame - 1] if frame else 0.0
         area = sizes[frame : frame + 1] ** 2
         if frame:
-            turn = body[frame - 1 : frame] - motion.body
-            motion = replace(motion, body=body[frame - 1 : frame], velocity=motion.velocity + turn[:, None])
+            motion = motion.copy()
+            motion.points["velocity"] += body[frame - 1] - motion.bodies["velocity"]
+            motion.bodies["velocity"] = body[frame - 1]
             motion = motion.predicted(interval, config.process_noise**2 * area, config.damping, np.zeros(1))
         ahead.append(motion)
-        learning, memory = (np.full(points, -math.expm1(-interval / seconds) * learn) for seconds in MEMORY)
+        terms[2:] = [[-math.expm1(-interval / seconds) * learn] for seconds in MEMORY]
         assumed = np.broadcast_to(config.measurement_noise**2 * area[:, None] * noise, (1, points)).copy()
-        motion, _ = motion.corrected(measured[frame][None], assumed, heaviness, np.zeros(points), learning, memory)
+        motion = motion.corrected(measured[frame][None], assumed, terms)
         after.append(motion)
-        learnt += motion.noise
+        learnt += motion.points["noise"]
     position, velocity, variance = np.empty((frames, points, 2)), np.empty((frames, points, 2)), np.empty(seen.shape)
-    later = after[-1]
-    x, u = later.position[0], later.velocity[0] - later.body[0]
-    pp, pv, vv = later.pp[0], later.pv[0], later.vv[0]
+    x, p = _own(after[-1])
     for frame in range(frames - 1, -1, -1):
-        here = after[frame]
         if frame < frames - 1:
-            expected = ahead[frame + 1]
             reach, decay, _ = steps(times[frame + 1] - times[frame], config.damping)
-            determinant = expected.pp[0] * expected.vv[0] - expected.pv[0] ** 2
-            a, b, c = here.pp[0], here.pv[0], here.vv[0]
-            cross = a + reach * b, decay * b, b + reach * c, decay * c  # P F'
-            g = (
-                (cross[0] * expected.vv[0] - cross[1] * expected.pv[0]) / determinant,
-                (cross[1] * expected.pp[0] - cross[0] * expected.pv[0]) / determinant,
-                (cross[2] * expected.vv[0] - cross[3] * expected.pv[0]) / determinant,
-                (cross[3] * expected.pp[0] - cross[2] * expected.pv[0]) / determinant,
-            )
-            dx, du = x - expected.position[0], u - (expected.velocity[0] - expected.body[0])
-            dpp, dpv, dvv = pp - expected.pp[0], pv - expected.pv[0], vv - expected.vv[0]
-            x = here.position[0] + g[0][:, None] * dx + g[1][:, None] * du
-            u = here.velocity[0] - _body_of(ahead, frame) + g[2][:, None] * dx + g[3][:, None] * du
-            pp = a + g[0] ** 2 * dpp + 2 * g[0] * g[1] * dpv + g[1] ** 2 * dvv
-            vv_new = c + g[2] ** 2 * dpp + 2 * g[2] * g[3] * dpv + g[3] ** 2 * dvv
-            pv = b + g[0] * g[2] * dpp + (g[0] * g[3] + g[1] * g[2]) * dpv + g[1] * g[3] * dvv
-            vv = vv_new
-        position[frame], velocity[frame], variance[frame] = x, u + body[frame], pp
+            here, p_here = _own(after[frame])
+            expected, p_expected = _own(ahead[frame + 1])
+            gain = p_here @ np.array([[1.0, 0.0], [reach, decay]]) @ np.linalg.inv(p_expected)
+            x = here + gain @ (x - expected)
+            p = p_here + gain @ (p - p_expected) @ gain.transpose(0, 2, 1)
+        position[frame], velocity[frame], variance[frame] = x[:, 0], x[:, 1] + body[frame], p[:, 0, 0]
     return position, velocity, variance, noise * learnt / frames
 
 
-def _body_of(ahead: list[Motion], frame: int) -> Floats:
-    return ahead[frame].body[0]
+def _own(motion: Motion) -> tuple[Floats, Floats]:
+    """Position and velocity beside the body's of each point of a body, [P, 2, 2], and their covariance [P, 2, 2]."""
+    points = motion.points[0]
+    x = np.stack([points["position"], points["velocity"] - motion.bodies["velocity"]], 1)
+    p = np.stack([points["pp"], points["pv"], points["pv"], points["vv"]], 1)
+    return x, p.reshape(-1, 2, 2)

@@ -65,20 +65,15 @@ class Tracks:
     def __post_init__(self) -> None:
         t = len(self.ids)
         k = self.keypoints.shape[1] if self.keypoints.ndim == 3 else 0
-        tail = {
-            "boxes": (4,),
-            "keypoints": (k, 2),
-            "velocities": (k, 2),
-            "covariances": (k, 2, 2),
-            "measurements": (k, 2),
-            "keypoint_status": (k,),
-        }
-        for field in fields(self):
-            expected = (t, *tail.get(field.name, ()))
-            if field.name != "time" and getattr(self, field.name).shape != expected:
+        points = (t, k, 2)
+        shapes: tuple[tuple[int, ...], ...] = (
+            (t,), (t,), (t,), (t, 4), points, points, (t, k, 2, 2), points, (t,), (t, k), (t,)
+        )  # fmt: skip
+        for name, expected in zip(self.__slots__, shapes, strict=False):  # all but the time
+            if getattr(self, name).shape != expected:
                 raise ValueError(
-                    f"Tracks.{field.name} must have shape {list(expected)} beside {t} ids and keypoints "
-                    f"{list(self.keypoints.shape)}, not {list(getattr(self, field.name).shape)}."
+                    f"Tracks.{name} must have shape {list(expected)} beside {t} ids and keypoints "
+                    f"{list(self.keypoints.shape)}, not {list(getattr(self, name).shape)}."
                 )
 
     def __len__(self) -> int:

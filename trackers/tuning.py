@@ -76,11 +76,11 @@ def surprise(ways: Sequence[Way], config: TrackerConfig) -> float:
     for way in ways:
         size = way.sizes[:1, None]
         points = way.measured.shape[1]
-        heaviness = np.full(points, 1 / config.outliers)
-        never, soon = np.zeros(points), np.full(points, LEANING)
+        # Learning nothing of the noise here: its size is what is looked for.
+        terms = np.array([1 / config.outliers, 1.0, 0.0, LEANING])[:, None].repeat(points, 1)
         seen: Any = np.isfinite(way.measured).all(-1)
         first = np.where(seen.any(0)[:, None], way.measured[seen.argmax(0), np.arange(points)], 0.0)
-        motion = Motion.at(first[None], size**2, np.zeros((1, 2)), (0.7 * size) ** 2, size**2)
+        motion = Motion.at(first[None], size**2, np.zeros((1, 2)), (0.7 * size) ** 2, size[0] ** 2)
         for frame in range(len(way.times)):
             area = way.sizes[frame : frame + 1] ** 2
             if frame:
@@ -91,11 +91,10 @@ def surprise(ways: Sequence[Way], config: TrackerConfig) -> float:
             assumed = np.full((1, points), config.measurement_noise**2 * area[0])
             if frame:
                 spread = (motion.variance() + assumed)[0]
-                off = ((way.measured[frame] - motion.position[0]) ** 2).sum(-1)
+                off = ((way.measured[frame] - motion.points["position"][0]) ** 2).sum(-1)
                 loss = np.log(spread) + (freedom + 2) / 2 * np.log1p(off / (freedom * spread))
                 earlier = seen[:frame].any(0) & seen[frame]
                 total += float(loss[earlier].sum())
                 count += int(earlier.sum())
-            # Learning nothing of the noise here: its size is what is looked for.
-            motion, _ = motion.corrected(way.measured[frame][None], assumed, heaviness, np.ones(points), never, soon)
+            motion = motion.corrected(way.measured[frame][None], assumed, terms)
     return total / max(count, 1)

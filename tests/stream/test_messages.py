@@ -51,6 +51,8 @@ def tracks(draw: st.DrawFn, category: Category) -> TrackMessage:
         velocities=each(st.none() | pairs),
         covariances=each(st.none() | st.tuples(reals, reals, reals)),
         measured=each(st.none() | pairs),
+        predicted=each(st.none() | pairs) if draw(st.booleans()) else None,
+        predicted_covariances=each(st.none() | st.tuples(reals, reals, reals)) if draw(st.booleans()) else None,
     )
 
 
@@ -72,6 +74,7 @@ def messages(draw: st.DrawFn) -> TracksMessage:
         epoch=draw(integers),
         published_at=draw(reals),
         latency_ms=draw(reals),
+        predicted_time=draw(st.none() | reals),
         prompt=Prompt(draw(st.text()), draw(integers)),
         categories=[category],
         tracks=draw(st.lists(tracks(category), max_size=3)),

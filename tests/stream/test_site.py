@@ -25,6 +25,7 @@ outputs:
   publish: tcp://127.0.0.1:5555
   record: recordings/{camera}.parquet
   metrics: 127.0.0.1:9464
+  predict: 0.1
 limits: {staleness_ms: 300}
 """
 
@@ -46,6 +47,8 @@ MISTAKES = {
     "cameras:\n  - source: a.mp4\nlimits: {staleness_ms: -1}": (
         "line 3, limits.staleness_ms: input should be greater than 0"
     ),
+    "cameras:\n  - source: a.mp4\noutputs: {predict: soon}": 'line 3, outputs.predict: write "now", or seconds',
+    "cameras:\n  - source: a.mp4\noutputs: {predict: 100}": "above 0 and at most 2",
     "cameras: [": "line 1 is not YAML",
     "just words": "input should be a valid dictionary",
 }
@@ -63,6 +66,7 @@ def test_a_whole_site_is_read(tmp_path: Path) -> None:
     assert (device.name, device.options.size) == ("video0", "1280x720")
     assert (site.engine.weights, site.engine.batch, site.tracker.coast) == (NANO, 4, 0.2)
     assert (site.outputs.metrics, site.limits.staleness_ms) == ("127.0.0.1:9464", 300)
+    assert site.outputs.predict == 0.1
 
 
 @pytest.mark.parametrize("text", MISTAKES)
@@ -92,6 +96,9 @@ def test_one_camera_is_a_site_too() -> None:
     site = Site.of("clips/two people.mp4", record="t.parquet", realtime=True, name=None, batch=2)
     assert site.cameras[0].name == "two-people" and site.cameras[0].realtime
     assert site.outputs.record == "t.parquet" and site.engine.batch == 2
+    assert (Site.of("a.mp4", predict="0.1").outputs.predict, Site.of("a.mp4", predict="now").outputs.predict) == (
+        0.1, "now",
+    )  # fmt: skip
     with pytest.raises(SiteError, match="input should be 'tcp' or 'udp'"):
         Site.of("rtsp://host", transport="carrier pigeon")
 

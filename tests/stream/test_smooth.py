@@ -73,6 +73,24 @@ def test_gaps_are_filled_with_coasting_rows(recording: Path, tmp_path: Path) -> 
     assert rows["age"].to_pylist() == pytest.approx([f / 30 for f in range(90)])
 
 
+def test_predictions_stay_as_they_were_published_and_recordings_without_them_are_read(tmp_path: Path) -> None:
+    with Recorder(tmp_path / "a.parquet") as recorder:
+        for index in (0, 1, 3):
+            message = message_of(index, people=1)
+            track = msgspec.structs.replace(message.tracks[0], predicted=message.tracks[0].keypoints,
+                                            predicted_covariances=message.tracks[0].covariances)  # fmt: skip
+            recorder.write(msgspec.structs.replace(message, predicted_time=index / 30 + 0.1, tracks=[track]))
+            if index == 1:
+                recorder.write(message_of(2, people=0))
+    smooth_recording(tmp_path / "a.parquet", tmp_path / "b.parquet")
+    before, after = (pq.read_table(tmp_path / name).to_pylist() for name in ("a.parquet", "b.parquet"))
+    assert [row["predicted_x"] for row in after] == [row["predicted_x"] for row in before]
+    assert after[2]["status"] == "coasting" and after[2]["predicted_x"] is None
+    old = pq.read_table(tmp_path / "a.parquet", columns=[n for n in SCHEMA.names if not n.startswith("predicted")])
+    pq.write_table(old, tmp_path / "old.parquet")
+    assert smooth_recording(tmp_path / "old.parquet", tmp_path / "c.parquet") == 4
+
+
 def test_what_cannot_be_smoothed_is_told_in_one_sentence(recording: Path, tmp_path: Path) -> None:
     with pytest.raises(RecordingError, match="does not exist"):
         smooth_recording(tmp_path / "gone.parquet", tmp_path / "out.parquet")

@@ -10,24 +10,29 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trackers import association, compiled
-from trackers.association import Bodies, assign, similarities
+from trackers import Detections, TrackerConfig, compiled
+from trackers.association import DEFAULT_SIGMA, assign, distinct, matches, similarities
+from trackers.state import State
+
+CONFIG = TrackerConfig()
+SIZE = 100.0
 
 
-def bodies(shift: float = 0.0, *, class_id: int = 0, variance: float = 0.0, k: int = 5, seen: bool = True) -> Bodies:
-    keypoints = np.column_stack([np.linspace(10, 40, k), np.linspace(10, 90, k)])
-    keypoints[:, 0] += shift
-    box = np.array([[shift, 0, shift + 50, 100.0]])
-    one = np.ones((1, k))
-    return Bodies(box, np.array([class_id]), keypoints[None], one > (not seen), variance * one, 8.0 * one, np.zeros(1))
+def bodies(shift: float = 0.0, *, class_id: int = 0, variance: float = 0.0, k: int = 5, seen: bool = True) -> State:
+    keypoints = np.column_stack([np.linspace(10, 40, k) + shift, np.linspace(10, 90, k)])
+    box = np.array([[shift, 0, shift + 50, SIZE]])
+    some = np.full((1, k), 1.0)
+    state = State.newborn(Detections(box, [1.0], [class_id], keypoints[None], some), 0.0, CONFIG)
+    state.motion.points["pp"], state.motion.points["ever"] = variance, seen
+    return state
 
 
-def strict(a: Bodies, b: Bodies) -> np.ndarray:
-    return similarities(a, b)[0]
+def strict(a: State, b: State) -> np.ndarray:
+    return similarities(a, b, CONFIG)[0]
 
 
-def lenient(a: Bodies, b: Bodies) -> np.ndarray:
-    return similarities(a, b)[1]
+def lenient(a: State, b: State) -> np.ndarray:
+    return similarities(a, b, CONFIG)[1]
 
 
 @pytest.mark.parametrize("similarity", [strict, lenient])
@@ -62,27 +67,60 @@ def test_any_number_of_keypoints_is_compared(k: int) -> None:
     assert strict(bodies(k=k), bodies(k=k)) == pytest.approx(1.0)
 
 
+def test_a_keypoint_of_an_unknown_class_is_as_similar_as_its_sigma_says() -> None:
+    away = DEFAULT_SIGMA * SIZE
+    overlap = (50 - away) / (50 + away)
+    assert lenient(bodies(), bodies(away))[0, 0] == pytest.approx(0.88 * np.exp(-0.5) + 0.12 * overlap)
+
+
+def test_what_repeats_a_better_detection_is_told() -> None:
+    far = bodies(500.0)
+    assert distinct(bodies() + bodies(2.0) + far + bodies(502.0), CONFIG).tolist() == [True, False, True, False]
+
+
+def some(rng: np.random.Generator, count: int, k: int) -> State:
+    corner = rng.uniform(0, 300, (count, 2))
+    boxes = np.concatenate([corner, corner + rng.uniform(20, 80, (count, 2))], 1)
+    points = corner[:, None] + rng.uniform(0, 50, (count, k, 2))
+    points[rng.random((count, k)) < 0.3] = np.nan
+    found = Detections(boxes, np.ones(count), rng.integers(0, 2, count), points, np.ones((count, k)))
+    state = State.newborn(found, 0.0, CONFIG)
+    state.motion.points["pp"] = rng.uniform(1, 50, (count, k + 2))
+    state.motion.bodies["pp"], state.things["last"] = rng.uniform(0, 9, count), -rng.uniform(0, 2, count)
+    return state
+
+
 @pytest.mark.skipif(not compiled.AVAILABLE, reason="numba is not installed")
 @given(st.integers(0, 5), st.integers(0, 5), st.sampled_from([0, 1, 17, 40]), st.integers(0, 2**32 - 1))
 @settings(max_examples=50, deadline=None)
 def test_compiled_and_numpy_agree(n: int, m: int, k: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
+    a, b = some(rng, n, k), some(rng, m, k)
+    results = []
+    for available in (True, False):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(compiled, "AVAILABLE", available)
+            results.append(similarities(a, b, CONFIG))
+    np.testing.assert_allclose(*results, rtol=1e-12, atol=1e-12)
 
-    def some(count: int) -> Bodies:
-        corner = rng.uniform(0, 100, (count, 2))
-        boxes = np.concatenate([corner, corner + rng.uniform(20, 80, (count, 2))], 1)
-        points = corner[:, None] + rng.uniform(0, 50, (count, k, 2))
-        seen, classes = rng.random((count, k)) < 0.7, rng.integers(0, 2, count)
-        return Bodies(
-            boxes, classes, points, seen, rng.uniform(1, 50, (count, k)), rng.uniform(2, 9, (count, k)),
-            rng.uniform(0, 99, count),
-        )  # fmt: skip
 
-    a, b = some(n), some(m)
-    for ours, reference in zip(
-        similarities(a, b), association._similarities(a, b, slice(None, None, -(-k // 32) or 1)), strict=True
-    ):
-        np.testing.assert_allclose(ours, reference, rtol=1e-12, atol=1e-12)
+@given(st.integers(1, 5), st.integers(1, 5), st.integers(0, 2**32 - 1))
+@settings(deadline=None)
+def test_who_is_believed_chooses_first_and_nobody_is_given_twice(n: int, m: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    alike, confirmed = rng.uniform(0, 1, (2, n, m)) * (rng.random((2, n, m)) < 0.4), rng.random(n) < 0.6
+    high, free = rng.random((2, m)) < 0.7
+    results = []
+    for available in {compiled.AVAILABLE, False}:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(compiled, "AVAILABLE", available)
+            rows, columns = matches(*alike, confirmed, high, free, CONFIG)
+        assert len(set(rows)) == len(rows) and len(set(columns)) == len(columns) and free[columns].all()
+        assert (confirmed[rows] | high[columns]).all()  # what is poor starts no belief
+        least = np.where(confirmed, min(CONFIG.similarity, CONFIG.reentry), CONFIG.reentry)
+        assert (alike.max(0)[rows, columns] >= least[rows]).all()
+        results.append((rows.tolist(), columns.tolist()))
+    assert results[0] == results[-1]
 
 
 @given(st.integers(0, 4), st.integers(0, 4), st.integers(0, 2**32 - 1))

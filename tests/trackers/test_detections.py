@@ -59,12 +59,6 @@ def test_unusable_rows_are_left_out_and_the_rest_is_sorted_by_score() -> None:
     assert d.usable(0.1).tolist() == [5, 4] and d.usable(0.5).tolist() == [5]
 
 
-def test_half_a_keypoint_is_not_seen() -> None:
-    d = detections(1, 4)
-    d.keypoints[0, :3] = [[np.nan, 1], [1, np.inf], [1e12, 1]]
-    assert d.seen().tolist() == [[False, False, False, True]]
-
-
 @pytest.mark.parametrize(
     "wrong",
     [

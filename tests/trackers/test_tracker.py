@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trackers import Detections, KeypointStatus, Status, Tracker, TrackerConfig, Tracks, compiled
+from trackers import Detections, KeypointStatus, Status, Tracker, TrackerConfig, Tracks
 from training.evaluation import Found, found, idf1
 from training.truth import Instance
 
@@ -172,20 +172,6 @@ def test_predict_changes_nothing_and_returns_the_published_rows() -> None:
         assert not np.isin(later.keypoint_status, [KeypointStatus.MEASURED, KeypointStatus.REJECTED]).any()
         assert (later.covariances[..., 0, 0] > now.covariances[..., 0, 0]).all()
         np.testing.assert_allclose(later.ages, now.ages + 0.1)
-
-
-@pytest.mark.skipif(not compiled.AVAILABLE, reason="numba is not installed")
-def test_compiled_and_numpy_publish_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    published = []
-    for available in (True, False):
-        monkeypatch.setattr(compiled, "AVAILABLE", available)
-        tracker = Tracker()
-        for frame, detections in enumerate(crowd(8, seconds=2)[1]):
-            tracker.update(detections, frame * FRAME)
-        published.append((tracker.update(crowd(8, seconds=2)[1][5], 2.1), tracker.predict(2.2)))
-    for a, b in zip(*published, strict=True):
-        for field in fields(a):
-            np.testing.assert_allclose(getattr(a, field.name), getattr(b, field.name), rtol=1e-7, atol=1e-7)
 
 
 def test_prediction_runs_ahead_of_a_walker() -> None:
@@ -354,6 +340,14 @@ def test_a_detection_with_nothing_but_a_box_is_followed() -> None:
         tracks = tracker.update(seen(box), frame * FRAME)
     assert tracks.ids.tolist() == [1] and tracks.status.tolist() == [Status.CONFIRMED]
     np.testing.assert_allclose(tracks.boxes[0], box[0], atol=6)
+
+
+def test_half_a_keypoint_is_not_seen() -> None:
+    half = seen(ALICE)
+    half.keypoints[0, :3] = [[np.nan, 1], [1, np.inf], [1e12, 1]]
+    tracks = Tracker().update(half, 0.0)
+    assert tracks.keypoint_status[0, :4].tolist() == [KeypointStatus.NEVER_SEEN] * 3 + [KeypointStatus.MEASURED]
+    assert np.isnan(tracks.measurements[0, :3]).all()
 
 
 def test_given_sigmas_decide_how_far_a_keypoint_may_move() -> None:
