@@ -1,10 +1,11 @@
 """Four cameras for ten minutes, one of which is killed and restarted each minute: does memory or latency creep?
 
-python benchmarks/soak.py [seconds]
+python benchmarks/soak.py [seconds]        after five minutes of warm-up, or half as long as it is to be measured
 """
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import sys
 import tempfile
@@ -25,11 +26,13 @@ from tests.conftest import RtspServer
 from tests.stream.rig import Rig
 from tests.stream.spot import repeat, write_spot_clip
 
-WARM_UP = 60.0  # s
+# s. The malloc arena of each thread grows, by ever rarer steps, to the most pictures that were ever in it at once; with
+# MALLOC_MMAP_THRESHOLD_=65536 pictures bypass the arenas, and resident memory has no such steps.
+WARM_UP = 300.0
 
 
 def slope(at: np.ndarray, values: np.ndarray, blocks: int = 10) -> tuple[float, float]:
-    """Least squares slope per minute over means of blocks, and its standard error."""
+    """Least squares slope per minute over means of blocks, and its standard error: of what varies around a level."""
     parts = [part for part in np.array_split(np.arange(len(at)), blocks) if len(part)]
     x = np.array([at[part].mean() for part in parts]) / 60
     y = np.array([values[part].mean() for part in parts])
@@ -37,16 +40,48 @@ def slope(at: np.ndarray, values: np.ndarray, blocks: int = 10) -> tuple[float, 
     return float(rise), float(np.sqrt(covariance[0, 0]))
 
 
+def drift(at: np.ndarray, values: np.ndarray, blocks: int = 10) -> tuple[float, float]:
+    """Mean growth per minute from block to block, and its standard error: of what keeps each step that it takes.
+
+    As resident memory does: its errors are not independent, and least squares would be sure of a trend after one step.
+    """
+    ends = np.linspace(0, len(at) - 1, blocks + 1).astype(int)
+    growth = np.diff(values[ends]) / np.diff(at[ends]) * 60
+    return float(growth.mean()), float(growth.std(ddof=1) / np.sqrt(blocks))
+
+
+class _MallocUse(ctypes.Structure):
+    """See mallinfo2(3); bytes."""
+
+    _fields_ = [
+        (name, ctypes.c_size_t)
+        for name in (
+            *("arena", "ordblks", "smblks", "hblks", "hblkhd"),
+            *("usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"),
+        )
+    ]
+
+
+def in_use() -> int:
+    """Bytes that malloc has handed out and not got back: what grows with a leak, whatever malloc keeps free beside."""
+    libc = ctypes.CDLL(None)
+    libc.mallinfo2.restype = _MallocUse
+    use = libc.mallinfo2()
+    return int(use.uordblks + use.hblkhd)
+
+
 def main(seconds: float) -> None:
     """Print slopes with their standard errors, and the ledgers."""
     torch.set_num_threads(1)  # with more, each small operation waits for threads that a busy machine does not run
     process = psutil.Process()
-    samples = np.full((round(seconds), 4), np.nan)  # s, bytes, descriptors, threads
+    warm_up = min(WARM_UP, seconds / 2)
+    total = round(warm_up + seconds)
+    samples = np.full((total, 5), np.nan)  # s, bytes resident, bytes in use, descriptors, threads
     latencies = np.full((1_000_000, 2), np.nan)  # s, ms; all of it now, so that it does not grow
     noted = 0
     with tempfile.TemporaryDirectory() as folder:
         short = write_spot_clip(Path(folder) / "one.mp4", 12)
-        clip = repeat(short, Path(folder) / "clip.mp4", round((seconds + 60) / 12))
+        clip = repeat(short, Path(folder) / "clip.mp4", round((total + 60) / 12))
         with RtspServer(clip) as server:
             unsteady = RtspServer(clip)
             urls = {"a": server.url, "b": server.url, "c": server.url, "unsteady": unsteady.url}
@@ -58,7 +93,7 @@ def main(seconds: float) -> None:
 
             with Rig(urls, watcher=note) as rig:
                 begun = time.monotonic()
-                for second in track(range(round(seconds)), "soaking"):
+                for second in track(range(total), "soaking"):
                     time.sleep(max(0, begun + second + 1 - time.monotonic()))
                     for seen in rig.seen.values():  # the rig keeps messages; the pipeline does not
                         seen.clear()
@@ -66,22 +101,25 @@ def main(seconds: float) -> None:
                         unsteady.kill()
                         unsteady = RtspServer(clip, port=unsteady.port)
                     gc.collect()
-                    usage = (process.memory_info().rss, process.num_fds(), threading.active_count())
+                    usage = (process.memory_info().rss, in_use(), process.num_fds(), threading.active_count())
                     samples[second] = time.monotonic() - begun, *usage
                     rig.engine.batches.clear()
                 reconnects = rig.camera("unsteady").reader.reconnects
             unsteady.kill()
-    kept = samples[samples[:, 0] > min(WARM_UP, seconds / 4)]
+    kept = samples[samples[:, 0] > warm_up]
     delays = latencies[:noted] - (begun, 0)
-    delays = delays[delays[:, 0] > min(WARM_UP, seconds / 4)]
-    table = Table("", "slope per minute", "first and last", title=f"{seconds:g} s, 4 cameras, {reconnects} reconnects")
-    rise, error = slope(kept[:, 0], kept[:, 1] / 2**20)
-    table.add_row("RSS", f"{rise:+.3f} ± {error:.3f} MB", f"{kept[0, 1] / 2**20:.1f}, {kept[-1, 1] / 2**20:.1f} MB")
+    delays = delays[delays[:, 0] > warm_up]
+    title = f"{seconds:g} s after {warm_up:g} s, 4 cameras, {reconnects} reconnects in all"
+    table = Table("", "slope per minute", "first and last", title=title)
+    for column, name, trend in ((1, "resident memory", drift), (2, "handed out by malloc", slope)):
+        megabytes = kept[:, column] / 2**20
+        rise, error = trend(kept[:, 0], megabytes)
+        table.add_row(name, f"{rise:+.3f} ± {error:.3f} MB", f"{megabytes[0]:.2f}, {megabytes[-1]:.2f} MB")
     rise, error = slope(delays[:, 0], delays[:, 1])
     p99 = [np.percentile(part, 99) for part in np.array_split(delays[:, 1], 9)]
     table.add_row("latency, mean", f"{rise:+.3f} ± {error:.3f} ms", f"p99 {p99[0]:.1f}, {p99[-1]:.1f} ms")
-    table.add_row("descriptors", "", f"{kept[0, 2]:.0f}, {kept[-1, 2]:.0f}")
-    table.add_row("threads", "", f"{kept[0, 3]:.0f}, {kept[-1, 3]:.0f}")
+    table.add_row("descriptors", "", f"{kept[0, 3]:.0f}, {kept[-1, 3]:.0f}")
+    table.add_row("threads", "", f"{kept[0, 4]:.0f}, {kept[-1, 4]:.0f}")
     for name, ledger in rig.pipeline.ledgers.items():
         counts = f"{ledger.received} = {ledger.published} + {ledger.dropped.total()} {dict(ledger.dropped)}"
         table.add_row(f"ledger of {name}", "exact" if ledger.balanced else "WRONG", counts)

@@ -60,8 +60,8 @@ class LiveClock:
 
     "arrival", while the sender's clock is unknown: media time + the smallest (arrival - media time) of the last
     minute, so that the intervals are the camera's and not the network's. It is later than the truth by the smallest
-    delay between camera and here, which nobody can see from here; its uncertainty is one frame interval (a frame is
-    known only when it has arrived as a whole) plus the mean lateness of frames against the quickest.
+    delay between camera and here, which nobody can see from here; its uncertainty is one frame interval, the mean of
+    late (a frame is known only when it has arrived as a whole), plus the mean lateness of frames against the quickest.
 
     "sender", once RTCP sender reports have come: media time + the Unix time which the sender gives to media time 0.
     Its uncertainty is the smallest age at which a frame arrived by it: if the network took no time at all, both hosts'
@@ -106,11 +106,14 @@ class LiveClock:
         """
         pts = self._continued(pts)
         behind = arrived - pts - self._delay() if self._windows else 0.0
-        advanced = pts > self._pts
+        step = pts - self._pts
+        advanced = step > 0
         if self._pts - pts > _HELD or abs(behind) > _LEAP:
             self._anchor(pts)
             advanced = True
             self._reports_hold = False  # FFmpeg counts from the first report's media time, which is no more
+        elif advanced and self._windows:
+            self._interval += (step - self._interval) / 100  # at night a camera sends slower than it states
         if self._sender_start is None and self._reports_hold:
             self._sender_start = sender_start
         self._learn(arrived, arrived - pts)

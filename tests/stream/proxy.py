@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-import random
 import socket
 import struct
 import threading
 import time
+from collections.abc import Callable
 from types import TracebackType
 
 
 class Proxy:
     """Passes `port` on as its own `port`; every knob may be turned at any time, for what comes from the server.
 
-    frozen   pass on nothing.
-    drip     s to wait after every byte.
-    corrupt  share of bytes of which a bit is flipped, after the RTSP hand-shake.
-    shift    RTP ticks to add to the times of all packets from now on.
+    frozen  pass on nothing.
+    drip    s to wait after every byte.
+    damage  what becomes of each RTP packet, see damage.py; None: nothing happens to it.
+    shift   RTP ticks to add to the times of all packets from now on.
     """
 
     def __init__(self, port: int) -> None:
         self.frozen = False
         self.drip = 0.0
-        self.corrupt = 0.0
+        self.damage: Callable[[bytes], bytes] | None = None
         self.shift = 0
         self._target = port
-        self._random = random.Random(0)
         self._open: set[socket.socket] = set()
         self._server = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._server.getsockname()[1]
@@ -59,6 +58,8 @@ class Proxy:
             while data := self._next(stream) if changed else source.recv(65536):
                 while self.frozen and changed:
                     time.sleep(0.01)
+                if changed and (damage := self.damage) and data.startswith(b"$"):
+                    data = damage(data)
                 if not changed or not self.drip:
                     target.sendall(data)
                     continue
@@ -83,12 +84,7 @@ class Proxy:
             place = 16 if rest[0] % 2 else 4  # in a sender report, in a packet of video
             (ticks,) = struct.unpack_from(">I", packet, place)
             struct.pack_into(">I", packet, place, (ticks + self.shift) % 2**32)
-        whole = bytearray(head + rest + packet)
-        if self.corrupt:
-            for place in range(4, len(whole)):
-                if self._random.random() < self.corrupt:
-                    whole[place] ^= 1 << self._random.randrange(8)
-        return bytes(whole)
+        return head + rest + bytes(packet)
 
     def __enter__(self) -> Proxy:
         return self

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.stream.damage import Damage
 from tests.stream.proxy import Proxy
 from tests.stream.rig import Rig, Seen
 from tests.stream.spot import repeat, write_spot_clip
@@ -106,13 +107,14 @@ def test_a_drip_is_a_stall(spots: Path, rtsp_server: Serve) -> None:
         rig.wait_for_more("door", 5)
 
 
-def test_flipped_bits_are_counted_and_survived(spots: Path, rtsp_server: Serve) -> None:
+@pytest.mark.parametrize("kind", ["flipped bits", "broken off"])
+def test_damaged_packets_are_counted_and_survived(spots: Path, rtsp_server: Serve, kind: str) -> None:
     with proxied(rtsp_server, spots) as proxy, Rig({"door": proxy.url}) as rig:
         rig.wait_for_more("door", 5)
-        proxy.corrupt = 0.02
+        proxy.damage = Damage(kind, 0.5)
         reader = rig.camera("door").reader
         rig.wait(lambda: reader.corrupt > 3 or reader.reconnects, "damage")
-        proxy.corrupt = 0.0
+        proxy.damage = None
         rig.wait_for_more("door", 30)
         assert rig.camera("door").state == "playing"
     assert_time_never_goes_back(rig.seen["door"])

@@ -129,6 +129,15 @@ def test_the_uncertainty_of_arrival_is_a_frame_and_the_jitter_and_of_the_sender_
     assert stamp.clock == "sender" and stamp.uncertainty == pytest.approx(0.08, abs=1e-4)
 
 
+def test_a_camera_that_changes_its_rate_keeps_its_time_and_its_uncertainty_follows() -> None:
+    clock = LiveClock(25, unix_minus_monotonic=UNIX)
+    pts = np.cumsum([1 / 25] * 500 + [1 / 10] * 1000)
+    stamps = [clock.stamp(t, 100 + t) for t in pts.tolist()]
+    assert [stamp.captured_at for stamp in stamps] == pytest.approx((UNIX + 100 + pts).tolist())
+    assert stamps[499].uncertainty == pytest.approx(1 / 25)
+    assert stamps[-1].uncertainty == pytest.approx(1 / 10, rel=0.01)
+
+
 def test_clips_stuck_together_go_on_one_frame_later() -> None:
     clock = FileClock(rate=10)
     captured = [clock.stamp(t, 0.0).captured_at for t in (5.0, 5.1, 5.2, 0.0, 0.1, 0.1, 0.2, 9.0)]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from engines import NANO
 from stream.doctor import Stream, check_machine, check_source
+from tests.stream.damage import Damage
 from tests.stream.proxy import Proxy
 from tests.stream.spot import write_spot_clip
 
@@ -34,7 +35,7 @@ def test_a_camera_with_rare_key_frames_is_advised(tmp_path: Path, rtsp_server: C
 def test_a_damaged_stream_is_noticed(tmp_path: Path, rtsp_server: Callable) -> None:
     clip = write_spot_clip(tmp_path / "clip.mp4", 12)
     with rtsp_server(clip) as server, Proxy(server.port) as proxy:
-        proxy.corrupt = 0.001
+        proxy.damage = Damage("flipped bits", 0.2)
         checkup, _ = check_source(proxy.url, seconds=3)
     assert checkup.advice
 
