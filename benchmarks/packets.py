@@ -53,7 +53,8 @@ class Pipeline:
     def __init__(self, url: str) -> None:
         command = [sys.executable, "-c", PIPELINE, url]
         pipe = subprocess.PIPE
-        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, cwd=ROOT)
+        self._said = tempfile.TemporaryFile("w+")  # nobody would read a pipe  # noqa: SIM115
+        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=self._said, text=True, cwd=ROOT)
 
     def counts(self) -> Counts:
         """So far."""
@@ -77,12 +78,15 @@ class Pipeline:
             if (counts := self.counts()).frames > latest.frames:
                 latest, seen = counts, time.monotonic()
             if time.monotonic() - seen > PATIENCE:
+                self._process.kill()
                 raise SystemExit(f"HUNG: no frame for {PATIENCE:g} s after {latest}")
         return latest
 
     def close(self) -> str:
         """End it; returns how it ended, if not well, and what it said on its standard error."""
-        _, said = self._process.communicate()
+        self._process.communicate()
+        self._said.seek(0)
+        said = self._said.read()
         return f"{f'exit code {code} ' if (code := self._process.returncode) else ''}{said}".strip()
 
 

@@ -164,6 +164,14 @@ def recover(path: str | Path) -> int:
     return table.rows
 
 
+def completed(table: pa.Table) -> pa.Table:
+    """The rows with the columns of predictions, which recordings made before there were any lack."""
+    for field in SCHEMA:
+        if field.name.startswith("predicted") and field.name not in table.column_names:
+            table = table.append_column(field, pa.nulls(len(table), field.type))
+    return table
+
+
 def read_journal(file: FileIO) -> Iterator[tuple[pa.RecordBatch, dict[str, str]]]:
     """Iterate over the complete batches of a journal with their metadata, ignoring a last one that was cut off."""
     try:
@@ -257,7 +265,7 @@ class _Table:
             raise self._failure
         try:
             if self._waiting:
-                self._writer.write_table(pa.Table.from_batches(self._waiting))
+                self._writer.write_table(completed(pa.Table.from_batches(self._waiting)).select(SCHEMA.names))
         except OSError as error:
             self._failure = error
             raise

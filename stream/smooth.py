@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from rich.progress import track as progress
 
-from stream.recorder import SCHEMA
+from stream.recorder import SCHEMA, completed
 from stream.sink import claim, unwritable
 from trackers import TrackerConfig
 from trackers.smoothing import Smoothed, smooth
@@ -37,11 +37,9 @@ def read_recording(path: Path) -> pa.Table:
     except (OSError, pa.ArrowInvalid) as error:
         reason = str(error).splitlines()[0]
         raise RecordingError(f"{path} cannot be read as a recording (a Parquet file): {reason}") from None
+    table = completed(table)
     missing = [name for name in SCHEMA.names if name not in table.column_names]
-    if all(name.startswith("predicted") for name in missing):  # a recording made before there were predictions
-        for name in missing:
-            table = table.append_column(SCHEMA.field(name), pa.nulls(len(table), SCHEMA.field(name).type))
-    else:
+    if missing:
         raise RecordingError(f"{path} is no recording of this program: it has no column {missing[0]}")
     return table.select(SCHEMA.names)
 

@@ -21,7 +21,7 @@ Rows = NDArray[np.int64]
 POSE = 0.88
 # Share of the tolerance that a strict comparison allows.
 STRICTNESS = 0.4
-# OKS sigma of keypoints of which nothing else is known: the median over the shipped skeletons (docs/tracking.md).
+# OKS sigma of keypoints of which nothing else is known, as of no prompt (docs/tracking.md).
 DEFAULT_SIGMA = 0.06
 # A track is hidden when it was not detected for so many s.
 HIDDEN = 0.1

@@ -6,8 +6,8 @@ With infinite damping and a body that stands still that is the constant-velocity
 `Q_continuous_white_noise`. The model is in continuous time, so one long step equals many short ones.
 
 Noise is the same in x and y, so both share one covariance of position and velocity and every step has a closed form.
-What is unknown of the body is common to all its points and kept apart (`common`), so that one look at a body that was
-hidden moves all its points, those not seen included.
+What is unknown of the body is common to all its points and kept apart (in `bodies`), so that one look at a body that
+was hidden moves all its points, those not seen included.
 """
 
 from __future__ import annotations

@@ -13,11 +13,9 @@ from numpy.typing import NDArray
 
 from trackers.config import TrackerConfig
 from trackers.kalman import Motion, steps
+from trackers.state import LEAN_MEMORY, NOISE_MEMORY, UNKNOWN_SPEED
 
 Floats = NDArray[np.float64]
-
-UNKNOWN_SPEED = 1.0  # sizes / s
-MEMORY = 2.0, 0.1  # s, of the noise and of the lean; see `trackers.tracker`
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +89,7 @@ def _both_ways(
             motion.bodies["velocity"] = body[frame - 1]
             motion = motion.predicted(interval, config.process_noise**2 * area, config.damping, np.zeros(1))
         ahead.append(motion)
-        terms[2:] = [[-math.expm1(-interval / seconds) * learn] for seconds in MEMORY]
+        terms[2:] = [[-math.expm1(-interval / seconds) * learn] for seconds in (NOISE_MEMORY, LEAN_MEMORY)]
         assumed = np.broadcast_to(config.measurement_noise**2 * area[:, None] * noise, (1, points)).copy()
         motion = motion.corrected(measured[frame][None], assumed, terms)
         after.append(motion)

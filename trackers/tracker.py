@@ -51,7 +51,7 @@ class Tracker:
         time = float(time)
         state = self._state.remembered(time, self.config) if self._state else None
         if not state:
-            state = State.newborn(detections[:0], time, self.config)
+            state = State.newborn(Detections.empty(detections.keypoints.shape[1]), time, self.config)
         elif len(detections) and detections.keypoints.shape[1] != state.keypoints:
             raise ValueError(
                 f"Detections have {detections.keypoints.shape[1]} keypoints, but earlier ones {state.keypoints}."

@@ -13,6 +13,7 @@ from scipy.optimize import minimize
 
 from trackers.config import TrackerConfig
 from trackers.kalman import Motion
+from trackers.state import OWN_SPEED
 
 Floats = NDArray[np.float64]
 
@@ -80,7 +81,7 @@ def surprise(ways: Sequence[Way], config: TrackerConfig) -> float:
         terms = np.array([1 / config.outliers, 1.0, 0.0, LEANING])[:, None].repeat(points, 1)
         seen: Any = np.isfinite(way.measured).all(-1)
         first = np.where(seen.any(0)[:, None], way.measured[seen.argmax(0), np.arange(points)], 0.0)
-        motion = Motion.at(first[None], size**2, np.zeros((1, 2)), (0.7 * size) ** 2, size[0] ** 2)
+        motion = Motion.at(first[None], size**2, np.zeros((1, 2)), (OWN_SPEED * size) ** 2, size[0] ** 2)
         for frame in range(len(way.times)):
             area = way.sizes[frame : frame + 1] ** 2
             if frame:

@@ -38,8 +38,10 @@ class Grouping:
 
     def __call__(self, boxes: Layer, count: int) -> tuple[Tensor, Tensor]:
         """Indices of `count` queries and whose keypoints each is to have, [B, count] each."""
-        scores, classes = boxes.logits.detach().float().max(-1)
-        query = match(boxes.logits[None], boxes.boxes[None], self.targets)[0]  # [B, M]
+        logits = boxes.logits.detach().float()
+        scores, classes = logits.max(-1)
+        with torch.autocast(logits.device.type, enabled=False):  # as the losses match them
+            query = match(logits[None], boxes.boxes[None].float(), self.targets)[0]  # [B, M]
         # slots without a query write to a column beyond the last, which is cut off
         column = torch.where((query >= 0) & self.told[:, None], query, scores.shape[1])
         first = torch.zeros_like(scores[:, :1]).expand(-1, scores.shape[1] + 1).scatter(1, column, torch.inf)

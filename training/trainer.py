@@ -26,7 +26,7 @@ from training.losses import Losses
 from training.mixture import Mixture
 from training.prompted import Prompted
 
-LEAST_SIDE = 32  # of a matrix between hidden features; smaller ones make boxes, points or weights
+LEAST_SIDE = 32  # of a matrix between hidden features; smaller ones make boxes and points
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,13 +170,15 @@ class Trainer:
         try:
             state: dict[str, Any] = torch.load(path, map_location=self.device, weights_only=True)
             self.prompted.load_state_dict(state["prompted"])
-        except (EOFError, OSError, RuntimeError, LookupError, pickle.UnpicklingError) as error:
-            raise DataError(f"{path} is damaged, or of a training with other data; choose another --out.") from error
-        self.average.module.load_state_dict(state["average"])
-        self.average.steps = state["average_steps"]
-        for optimiser, kept in zip(self.optimisers, state["optimisers"], strict=True):
-            optimiser.load_state_dict(kept)
-        self.images, self.steps, self.minutes = state["images"], state["steps"], state["minutes"]
+            self.average.module.load_state_dict(state["average"])
+            self.average.steps = state["average_steps"]
+            for optimiser, kept in zip(self.optimisers, state["optimisers"], strict=True):
+                optimiser.load_state_dict(kept)
+            self.images, self.steps, self.minutes = state["images"], state["steps"], state["minutes"]
+        except (EOFError, OSError, RuntimeError, ValueError, LookupError, pickle.UnpicklingError) as error:
+            raise DataError(
+                f"{path} is damaged, or of a training with other data or by an earlier version; choose another --out."
+            ) from error
 
 
 def optimisers(model: nn.Module, recipe: Recipe) -> tuple[torch.optim.Optimizer, ...]:

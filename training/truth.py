@@ -81,6 +81,9 @@ class Truth:
         """
         try:
             data = json.loads(Path(path).read_text(encoding="utf-8"))
+            named = {row["category"] for frame in data["frames"] for row in frame}
+            if strange := named - set(data["categories"]):
+                raise TruthError(f"the clip's categories lack {', '.join(sorted(map(str, strange)))}.")
             return cls(
                 fps=float(data["fps"]),
                 width=int(data["width"]),

@@ -61,7 +61,7 @@ KINDS: dict[str, Callable[[bytearray, random.Random], bytes]] = {
 
 
 class Damage:
-    """Damages a share of all packets, `most` of them, the same in every run; `done` counts them."""
+    """Damages a share of all packets, `most` of them; `done` counts them."""
 
     def __init__(self, kind: str, share: float, most: float = float("inf")) -> None:
         self.done = 0

@@ -24,6 +24,7 @@ def test_the_demo_accounts_for_every_frame_and_writes_what_it_says(tmp_path: Pat
     with av.open(figures["files"]["overlay"]) as video:
         assert sum(1 for _ in video.decode(video=0)) == frames["published"]
     assert len(set(pq.read_table(figures["files"]["recording"])["frame"].to_pylist())) == frames["published"]
+    assert list(figures["accuracy"]) == ["person"]
     assert all(rates.keys() == {"PCK@0.1", "PCK@0.2", "OKS-AP", "IDF1"} for rates in figures["accuracy"].values())
 
 

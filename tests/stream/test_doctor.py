@@ -37,7 +37,7 @@ def test_a_damaged_stream_is_noticed(tmp_path: Path, rtsp_server: Callable) -> N
     with rtsp_server(clip) as server, Proxy(server.port) as proxy:
         proxy.damage = Damage("flipped bits", 0.2)
         checkup, _ = check_source(proxy.url, seconds=3)
-    assert checkup.advice
+    assert checkup.failed or any("broken packets" in sentence for sentence in checkup.advice)
 
 
 def test_what_is_not_there_cannot_run(tmp_path: Path) -> None:

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from stream.messages import Prompt, TracksMessage, encode
-from stream.recorder import SCHEMA, Recorder, recover
+from stream.recorder import SCHEMA, Recorder, read_journal, recover
 from stream.sink import SinkError
 from tests.stream.scene import PERSON, message_of
 
@@ -186,6 +187,19 @@ def test_rows_flushed_before_a_kill_are_recovered(crash: tuple[Path, int], tmp_p
     assert frames == [index for index in range(rows // 2) for _ in range(2)]
     assert b"person" in pq.read_metadata(path).metadata[b"prompts"]
     assert [left.name for left in path.parent.iterdir()] == ["tracks.parquet"]
+
+
+def test_a_journal_from_before_there_were_predictions_is_recovered(crash: tuple[Path, int], tmp_path: Path) -> None:
+    folder, _ = crash
+    path = tmp_path / "tracks.parquet"
+    names = [name for name in SCHEMA.names if not name.startswith("predicted")]
+    with (folder / "tracks.parquet.journal").open("rb") as file:
+        batches = [(batch.select(names), metadata) for batch, metadata in read_journal(file)]  # type: ignore[arg-type]
+    with pa.ipc.new_stream(str(tmp_path / "tracks.parquet.journal"), batches[0][0].schema) as writer:
+        for batch, metadata in batches:
+            writer.write_batch(batch, metadata)
+    assert recover(path) == sum(batch.num_rows for batch, _ in batches) > 0
+    assert pq.read_table(path).column_names == SCHEMA.names
 
 
 def test_a_journal_cut_anywhere_gives_back_its_whole_batches(crash: tuple[Path, int], tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ def frames(told: bool) -> list[Detections]:
         points[random.random((count, 17)) < 0.2] = np.nan
         sigmas = np.where(random.random((count, 17)) < 0.3, np.nan, random.uniform(1, 9, (count, 17)))
         scores, boxes = random.uniform(0.2, 1, count), np.hstack([corner, corner + 90])
-        if frame % 2:
+        if frame % 2 == 0:
             points, boxes = np.asfortranarray(points), np.asfortranarray(boxes)
             points.flags.writeable = scores.flags.writeable = False
         seen.append(

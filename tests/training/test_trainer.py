@@ -10,7 +10,7 @@ from engines.text import WordEncoder
 from engines.xpose import XPose, XPoseConfig
 from training.asked import ask
 from training.batches import Batch, collate, shrink
-from training.dataset import Bank
+from training.dataset import Bank, DataError
 from training.initialise import initialise
 from training.mixture import Mixture
 from training.prompted import Prompted
@@ -86,6 +86,17 @@ def test_a_resumed_training_goes_on_as_if_nothing_had_been(batch, data, tmp_path
     for a, b in zip(first.average.module.parameters(), second.average.module.parameters(), strict=True):
         assert torch.allclose(a, b, atol=1e-4)
     assert list(tmp_path.iterdir()) == [tmp_path / "last.pt"]
+
+
+def test_a_state_of_an_earlier_version_is_refused(data, tmp_path):
+    path = tmp_path / "last.pt"
+    one = trainer(data)
+    one.save(path)
+    state = torch.load(path)
+    del state["optimisers"]
+    torch.save(state, path)
+    with pytest.raises(DataError, match="earlier version"):
+        one.load(path)
 
 
 def test_the_rate_rises_then_falls_to_its_floor():

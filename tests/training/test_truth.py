@@ -42,8 +42,8 @@ def test_a_clip_is_read_by_category(tmp_path: Path) -> None:
     [
         ("not json", "no ground truth"),
         ("[]", "no ground truth"),
-        ('{"fps": 30}', "width"),
-        (json.dumps(CLIP | {"categories": ["dog"]}), "no ground truth"),
+        ('{"fps": 30}', "frames"),
+        (json.dumps(CLIP | {"categories": ["dog", "lamp"]}), "no ground truth"),
         (None, "Cannot read"),
     ],
 )
@@ -54,6 +54,13 @@ def test_a_wrong_file_is_refused_in_one_sentence(tmp_path: Path, text: str | Non
     with pytest.raises(TruthError, match=sentence) as refusal:
         Truth.load(path)
     assert "clip.json" in str(refusal.value) and "\n" not in str(refusal.value)
+
+
+def test_an_instance_of_no_category_of_the_clip_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "clip.json"
+    path.write_text(json.dumps(CLIP).replace('"category": "lamp"', '"category": "lmap"'))
+    with pytest.raises(TruthError, match="categories lack lmap"):
+        Truth.load(path)
 
 
 def test_a_misshapen_instance_is_named(tmp_path: Path) -> None:
