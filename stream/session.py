@@ -11,7 +11,6 @@ from pathlib import Path
 from rich.console import Console
 
 from engines import CheckpointError, Engine, EngineError, PromptBank, PromptError, build_engine, load, prompts_for
-from engines.xpose import XPoseConfig
 from stream.background import Background, Sink
 from stream.camera import Camera
 from stream.control import Control, ControlError
@@ -146,7 +145,7 @@ class Session:
         self._publisher = opened.enter_context(Publisher(outputs.publish)) if outputs.publish else None
 
         tracker = self.site.tracker
-        if detector.engine.config == XPoseConfig.nano():  # it sees two who cross as one, and its keypoints are noisy
+        if detector.engine.config.backbone == "conv":  # it sees two who cross as one, and its keypoints are noisy
             usual = asdict(tracker) == asdict(TrackerConfig())
             noise = {"measurement_noise": 0.04, "process_noise": 5.0} if usual else {}
             tracker = replace(tracker, merges=True, **noise)
