@@ -59,13 +59,18 @@ def ask(
     rng: np.random.Generator,
     *,
     classes: int,
+    few: float,
     rewording: float,
     shares: tuple[float, float, float],
 ) -> Asked:
     """Ask for the classes that a batch shows and for absent ones beside them, `classes` together at most.
 
-    `rewording` is the probability of other words; `shares` are those of prompts in words, by example, and both.
+    `few` is the probability of asking for any number up to that, as users do: classes that are never asked for without
+    others are found everywhere when they are. `rewording` is the probability of other words; `shares` are those of
+    prompts in words, by example, and both.
     """
+    if rng.random() < few:
+        classes = int(rng.integers(1, classes, endpoint=True))
     present = np.unique(targets.classes[targets.real].numpy())
     absent = np.setdiff1d(np.flatnonzero(targets.known.any(0).numpy()), present)
     chosen = np.concatenate((rng.permutation(present), rng.permutation(absent)))[:classes]

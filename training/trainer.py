@@ -46,6 +46,7 @@ class Recipe:
     noise_groups: int = 2
     noise_slots: int = 4
     classes: int = 8  # asked for in a step, present and absent ones
+    few: float = 0.5  # probability of asking for fewer
     rewording: float = 0.5  # probability of other words
     shares: tuple[float, float, float] = (0.5, 0.3, 0.2)  # of prompts in words, by example, and both
     contrast: float = 0.5  # weight of the contrast between words and examples
@@ -121,6 +122,7 @@ class Trainer:
             self.data,
             np.random.default_rng(seed),
             classes=recipe.classes,
+            few=recipe.few,
             rewording=recipe.rewording,
             shares=recipe.shares,
         )

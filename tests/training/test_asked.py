@@ -52,8 +52,14 @@ def targets(classes: list[list[int]]) -> Targets:
 
 
 def asked(instances: list[list[int]], seed: int = 0, **options: object) -> Asked:
-    settings: dict[str, object] = {"classes": 4, "rewording": 0.5, "shares": (0.0, 1.0, 0.0)} | options
+    settings: dict[str, object] = {"classes": 4, "few": 0.0, "rewording": 0.5, "shares": (0.0, 1.0, 0.0)} | options
     return ask(targets(instances), DATA, np.random.default_rng(seed), **settings)  # type: ignore[arg-type]
+
+
+def test_any_number_of_classes_is_asked_for_at_times_but_always_one_that_is_there() -> None:
+    some = [asked([[0, 2], [2, -1]], seed, few=1.0) for seed in range(30)]
+    assert {len(one.skeletons) for one in some} == {1, 2, 3, 4}
+    assert all(one.targets.real.any() for one in some)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -93,7 +99,7 @@ def test_small_or_hidden_instances_are_no_examples() -> None:
     given = targets([[0], [0]])
     given.boxes[0, 0, 2:] = 0.05
     given.visibility[1, 0, :2] = 1
-    one = ask(given, DATA, np.random.default_rng(0), classes=2, rewording=0.0, shares=(0.0, 1.0, 0.0))
+    one = ask(given, DATA, np.random.default_rng(0), classes=2, few=0.0, rewording=0.0, shares=(0.0, 1.0, 0.0))
     assert len(one.label) == 0 and (one.example == -1).all()
 
 

@@ -61,7 +61,8 @@ def test_the_loss_of_one_batch_falls(batch, data):
 def test_classes_start_out_unlikely_and_boxes_as_the_proposals(batch, data):
     one = trainer(data)
     with torch.no_grad():
-        asked = ask(batch.targets, data, np.random.default_rng(0), classes=1, rewording=0.0, shares=(1.0, 0.0, 0.0))
+        rng = np.random.default_rng(0)
+        asked = ask(batch.targets, data, rng, classes=1, few=0.0, rewording=0.0, shares=(1.0, 0.0, 0.0))
         prompts = one.prompted.prompts(one.prompted.model.levels(batch.images), asked)[:2]
         stages = one.prompted.model.stages(batch.images, *prompts, asked.mask)
     for logits in (stages.token_logits, stages.box_layers[0].logits, stages.keypoint_layers[-1].logits):
