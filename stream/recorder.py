@@ -7,7 +7,6 @@ import io
 import json
 import os
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from io import FileIO
 from pathlib import Path
@@ -76,20 +75,22 @@ class Recorder:
         except SinkError:
             self._journal.remove()
             raise
-        self._flushed = time.monotonic()
+        self._failure: SinkError | None = None
+        self._ended = threading.Event()
+        threading.Thread(target=self._flush_each_second, daemon=True).start()
 
     def write(self, message: TracksMessage) -> None:
         """Add the rows of one message. Raises SinkError when the disk is full or the recorder is closed."""
         with self._lock:
             if self._closed:
                 raise SinkError(f"cannot write {self._path}: the recording is closed")
+            if self._failure:
+                raise self._failure
             self._rows += _rows(message)
             self._note_prompt(message)
-            if time.monotonic() - self._flushed >= _FLUSH_SECONDS:
-                self.flush()
 
     def flush(self) -> None:
-        """Put every row written so far out of reach of a kill; `write` does it once a second. Raises SinkError."""
+        """Put every row written so far out of reach of a kill, as happens each second anyway. Raises SinkError."""
         with self._lock:
             try:
                 self._flush()
@@ -105,6 +106,7 @@ class Recorder:
             if self._closed:
                 return
             self._closed = True
+            self._ended.set()
             try:
                 self._flush()
                 self._table.finish()
@@ -118,8 +120,15 @@ class Recorder:
             finally:
                 self._journal.close()
 
+    def _flush_each_second(self) -> None:
+        # not when the next row comes, which may be long after a camera has stalled
+        while not self._failure and not self._ended.wait(_FLUSH_SECONDS):
+            try:
+                self.flush()
+            except SinkError as error:
+                self._failure = error
+
     def _flush(self) -> None:
-        self._flushed = time.monotonic()
         if self._rows:
             batch = pa.RecordBatch.from_pylist(self._rows, schema=SCHEMA)
             metadata = _metadata(self._prompts)

@@ -164,16 +164,20 @@ def test_an_endpoint_in_use_is_told_in_one_sentence(tmp_path: Path, capsys: pyte
     assert list(tmp_path.iterdir()) == []
 
 
-def run_until_published(tmp_path: Path, messages: int = 40) -> subprocess.Popen[str]:
-    """A run on the demo clip, from which `messages` messages have been received."""
+def run_until_published(tmp_path: Path, messages: int = 40, seconds: float = 0) -> subprocess.Popen[str]:
+    """A run on the demo clip, from which `messages` messages have been received, and for so many seconds."""
     endpoint = f"ipc://{tmp_path}/tracks.sock"
     process = start(
         *("run", "--source", CROSSING, "--publish", endpoint),
         *("--record", tmp_path / "t.parquet", "--overlay", tmp_path / "o.mp4"),
     )
     stream = listen(endpoint, quiet=60)
-    for _, _message in zip(range(messages), stream, strict=False):
+    began = None
+    for number, _message in enumerate(stream, 1):
         assert process.poll() is None, process.stderr.read() if process.stderr else ""
+        began = began or time.monotonic()
+        if number >= messages and time.monotonic() - began >= seconds:
+            break
     stream.close()
     return process
 
@@ -193,7 +197,7 @@ def test_a_signal_ends_a_run_with_readable_files(number: signal.Signals, tmp_pat
 
 
 def test_after_kill_9_what_was_flushed_can_be_read(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    process = run_until_published(tmp_path)
+    process = run_until_published(tmp_path, seconds=3)  # flushed is what is a second old
     process.kill()
     process.wait()
     assert frames_in(tmp_path / "o.mp4") >= 5

@@ -189,6 +189,16 @@ def test_rows_flushed_before_a_kill_are_recovered(crash: tuple[Path, int], tmp_p
     assert [left.name for left in path.parent.iterdir()] == ["tracks.parquet"]
 
 
+def test_rows_are_flushed_though_no_more_come(tmp_path: Path) -> None:
+    path = tmp_path / "tracks.parquet"
+    with Recorder(path) as recorder:
+        recorder.write(message_of(0))
+        deadline = time.monotonic() + 20
+        while not run_example("open_stream", path)["table"].num_rows:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+
 def test_a_journal_from_before_there_were_predictions_is_recovered(crash: tuple[Path, int], tmp_path: Path) -> None:
     folder, _ = crash
     path = tmp_path / "tracks.parquet"
