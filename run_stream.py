@@ -57,10 +57,12 @@ def run(
     """Find the prompted keypoints in SOURCE, or in all cameras of a SITE file, until they end or Ctrl-C."""
     from rich.console import Console
 
+    from stream.heap import share_arenas
     from stream.report import JsonLines, LiveTable, table_of
     from stream.session import Session
     from stream.site import Site, SiteError
 
+    share_arenas()
     if (source is None) == (site is None):
         raise SiteError("name what to look at: either --source or --site")
     if source is not None:

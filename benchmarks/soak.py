@@ -22,12 +22,12 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from stream.heap import share_arenas
 from tests.conftest import RtspServer
 from tests.stream.rig import Rig
 from tests.stream.spot import repeat, write_spot_clip
 
-# s. The malloc arena of each thread grows, by ever rarer steps, to the most pictures that were ever in it at once; with
-# MALLOC_MMAP_THRESHOLD_=65536 pictures bypass the arenas, and resident memory has no such steps.
+# s. The arenas of malloc grow, by ever rarer steps, to the most pictures that were ever in them at once.
 WARM_UP = 300.0
 
 
@@ -72,6 +72,7 @@ def in_use() -> int:
 
 def main(seconds: float) -> None:
     """Print slopes with their standard errors, and the ledgers."""
+    share_arenas()  # as `run` does
     torch.set_num_threads(1)  # with more, each small operation waits for threads that a busy machine does not run
     process = psutil.Process()
     warm_up = min(WARM_UP, seconds / 2)
@@ -111,7 +112,8 @@ def main(seconds: float) -> None:
     delays = delays[delays[:, 0] > warm_up]
     title = f"{seconds:g} s after {warm_up:g} s, 4 cameras, {reconnects} reconnects in all"
     table = Table("", "slope per minute", "first and last", title=title)
-    for column, name, trend in ((1, "resident memory", drift), (2, "handed out by malloc", slope)):
+    rows = (1, "resident memory", drift), (1, "… least squares", slope), (2, "handed out by malloc", slope)
+    for column, name, trend in rows:
         megabytes = kept[:, column] / 2**20
         rise, error = trend(kept[:, 0], megabytes)
         table.add_row(name, f"{rise:+.3f} ± {error:.3f} MB", f"{megabytes[0]:.2f}, {megabytes[-1]:.2f} MB")
