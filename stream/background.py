@@ -31,14 +31,13 @@ class Background:
 
     @property
     def ready(self) -> bool:
-        """Fewer than 8 frames wait."""
-        return self._waiting.qsize() < _AHEAD
+        """Fewer than 8 frames wait, or nothing more will be done with them."""
+        return self.failure is not None or self._waiting.qsize() < _AHEAD
 
     def __call__(self, frame: Frame, message: TracksMessage) -> None:
-        """Hand over one frame; raises the sink's failure."""
-        if self.failure:
-            raise self.failure
-        self._waiting.put((frame, message))
+        """Hand over one frame; after a failure nothing is done with it."""
+        if not self.failure:
+            self._waiting.put((frame, message))
 
     def end(self) -> None:
         """Nothing more comes: do the rest and close the sink, without being waited for."""

@@ -10,6 +10,10 @@ from pathlib import Path
 from types import TracebackType
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")  # the machine may be busy
 
 SERVER = Path(__file__).parent / "stream" / "rtsp_server.py"
 PYTHON = "/usr/bin/python3"  # Debian's, which has GStreamer's bindings

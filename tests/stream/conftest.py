@@ -50,6 +50,12 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def long_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """900 numbered frames, 30 s: not over before it is disturbed."""
+    return write_clip(tmp_path_factory.mktemp("clips") / "long.mp4", frames=900)
+
+
+@pytest.fixture(scope="session")
 def make_clip() -> Callable[..., Path]:
     """write_clip."""
     return write_clip

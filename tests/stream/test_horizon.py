@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from stream.clock import ClockName
-from stream.horizon import ahead
+from stream.horizon import FARTHEST, ahead
 from stream.listener import listen
 from stream.messages import TracksMessage
 from stream.session import Session
@@ -61,6 +61,8 @@ def test_a_track_is_where_it_was_predicted_to_be(tmp_path: Path) -> None:
 
 def test_now_is_when_a_message_is_made(tmp_path: Path) -> None:
     for message in published(tmp_path, "now"):
+        if message.latency_ms > 1e3 * FARTHEST:  # so old that nobody knows
+            continue
         assert message.predicted_time
         age = message.predicted_time - message.captured_at
         assert 0 < age <= message.latency_ms / 1e3
@@ -78,6 +80,6 @@ def test_now_is_not_guessed_where_a_clock_is_far_off(clock: ClockName) -> None:
     def asked(age: float) -> float | None:
         return ahead("now", replace(frame_of(0), clock=clock, captured_at=time.time() - age))
 
-    assert asked(0.1) == pytest.approx(0.1, abs=0.05)
+    assert 0.1 <= (asked(0.1) or 0) < 1
     assert asked(3600) is asked(-5) is None
     assert ahead(0.1, replace(frame_of(0), clock=clock, captured_at=time.time() + 5)) == 0.1

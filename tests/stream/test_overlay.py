@@ -208,4 +208,4 @@ def test_places_far_outside_the_picture_are_drawn_without_harm() -> None:
     )
     start = time.monotonic()
     draw(black(frame_of(0)), msgspec.structs.replace(message, tracks=[wild]))
-    assert time.monotonic() - start < 1
+    assert time.monotonic() - start < 20

@@ -32,7 +32,7 @@ recorder = Recorder(sys.argv[1])
 for index in range(10**6):
     recorder.write(msgspec.structs.replace(message, frame=index))
     print(index, time.monotonic(), flush=True)
-    time.sleep(0.002)
+    time.sleep(0.01)
 """
 
 FULL_DISK = """
@@ -70,14 +70,14 @@ def start_recording(path: Path, message: TracksMessage) -> subprocess.Popen[byte
 
 @pytest.fixture(scope="module")
 def crash(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
-    """A folder left behind by a recording killed after 2.5 s, and the last frame written 1.1 s before its end."""
+    """A folder left behind by a recording killed after 6 s, and the last frame written 4 s before its end."""
     folder = tmp_path_factory.mktemp("crash")
     process = start_recording(folder / "tracks.parquet", message_of(0))
-    time.sleep(2.5)
+    time.sleep(6)
     process.kill()
     output, _ = process.communicate()
     lines = [line.split() for line in output.splitlines() if line.count(b" ") == 1][:-1]
-    return folder, max(int(frame) for frame, at in lines if float(at) < float(lines[-1][1]) - 1.1)
+    return folder, max(int(frame) for frame, at in lines if float(at) < float(lines[-1][1]) - 4)
 
 
 def test_one_row_per_track_and_frame_and_one_for_a_frame_without_tracks(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -120,17 +121,23 @@ def test_cameras_are_added_and_removed_when_the_file_is_read_again(tmp_path: Pat
     assert set(ledgers) == {"first", "second"} and all(ledger.balanced for ledger in ledgers.values())
 
 
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
 def test_metrics_are_served_for_every_camera(tmp_path: Path, rtsp_server: Callable) -> None:
     clip = write_spot_clip(tmp_path / "clip.mp4", 12)
+    metrics = f"127.0.0.1:{free_port()}"
     pages: list[str] = []
 
     def ask(frame: Any, message: TracksMessage) -> None:
         if message.sequence == 5:
-            pages.append(urllib.request.urlopen("http://127.0.0.1:19464/metrics").read().decode())
+            pages.append(urllib.request.urlopen(f"http://{metrics}/metrics").read().decode())
             os.kill(os.getpid(), signal.SIGTERM)
 
     with rtsp_server(clip) as server:
-        site = Site.of(server.url, name="door", metrics="127.0.0.1:19464")
+        site = Site.of(server.url, name="door", metrics=metrics)
         Session(site, engine=SpotEngine()).run(ask)
     page = pages[0]
     assert {name for name in FAMILIES if f'{name}{{camera="door"' in page} == FAMILIES
@@ -140,11 +147,11 @@ def test_metrics_are_served_for_every_camera(tmp_path: Path, rtsp_server: Callab
 
 def test_a_password_is_nowhere_to_be_seen(tmp_path: Path, rtsp_server: Callable) -> None:
     clip = write_spot_clip(tmp_path / "clip.mp4", 6)
-    endpoint = f"ipc://{tmp_path}/tracks"
+    endpoint, metrics = f"ipc://{tmp_path}/tracks", f"127.0.0.1:{free_port()}"
     with rtsp_server(clip, user="joe", password="s3cret") as server:
         spec = f"rtsp://joe:s3cret@127.0.0.1:{server.port}/clip"
         command = [sys.executable, str(ROOT / "run_stream.py"), "run", f"--source={spec}", "--publish", endpoint]
-        command += ["--metrics", "127.0.0.1:19465"]
+        command += ["--metrics", metrics]
         listener = [sys.executable, str(ROOT / "run_stream.py"), "listen", endpoint, "--json"]
         with (
             subprocess.Popen(listener, stdout=subprocess.PIPE, text=True) as listening,
@@ -153,11 +160,12 @@ def test_a_password_is_nowhere_to_be_seen(tmp_path: Path, rtsp_server: Callable)
             assert listening.stdout
             first = listening.stdout.readline()
             title = Path(f"/proc/{running.pid}/cmdline").read_text()
-            page = urllib.request.urlopen("http://127.0.0.1:19465/metrics").read().decode()
+            page = urllib.request.urlopen(f"http://{metrics}/metrics").read().decode()
             server.kill()
-            time.sleep(1)
+            assert running.stdout
+            out = next(line for line in running.stdout if '"lost"' in line)
             running.send_signal(signal.SIGTERM)
-            out, _ = running.communicate(timeout=30)
+            out += running.stdout.read()
             listening.terminate()
     assert msgspec.json.decode(first, type=TracksMessage).camera == "127.0.0.1"
     assert "run_stream.py" in title and "127.0.0.1" in title and '"lost"' in out

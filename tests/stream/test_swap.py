@@ -61,7 +61,7 @@ class Stream:
         if len(self.messages) == 50:
             threading.Thread(target=self.ask).start()
         if len(self.messages) >= 50 and not (self.changed or isinstance(self.answer, str)):
-            time.sleep(0.1)
+            time.sleep(0.1 * 1.03 ** (len(self.messages) - 50))  # a slow machine takes long to build an engine
 
     @property
     def changed(self) -> bool:

@@ -49,7 +49,7 @@ def test_rtsp_over_udp(tmp_path: Path, rtsp_server: Callable) -> None:
     with rtsp_server(clip) as server, open_source(server.url, options=Options(transport="udp")) as source:
         frames = [next(source) for _ in range(15)]
     assert [frame.index for frame in frames] == list(range(15))
-    assert frames[-1].pts - frames[0].pts == pytest.approx(14 / 15, abs=0.2)  # packets may be lost, times not wrong
+    assert 14 / 15 - 0.1 < frames[-1].pts - frames[0].pts < 5  # packets may be lost, times not wrong
 
 
 def test_hls_that_has_an_end_is_a_file(tmp_path: Path) -> None:
