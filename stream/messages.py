@@ -59,7 +59,8 @@ class TrackMessage(msgspec.Struct, frozen=True):
     """One track at `captured_at`. Arrays have one entry per keypoint of the category; None where nothing is known.
 
     box x0, y0, x1, y1 and keypoints x, y: px of the frame, from its top left corner, y down. velocities: px/s.
-    covariances xx, xy, yy of the keypoint: px^2. measured: the model's keypoint of this frame, unfiltered. age: s.
+    covariances xx, xy, yy of the keypoint: px^2. measured: the model's keypoint of this frame, unfiltered, and
+    keypoint_scores how likely it is visible there, 0..1 (the list is None in messages of earlier versions). age: s.
     predicted, predicted_covariances: keypoints and covariances at the message's `predicted_time`; None without one.
     """
 
@@ -76,6 +77,7 @@ class TrackMessage(msgspec.Struct, frozen=True):
     measured: list[Pair | None]
     predicted: list[Pair | None] | None = None
     predicted_covariances: list[Triple | None] | None = None
+    keypoint_scores: list[float | None] | None = None
 
 
 class TracksMessage(msgspec.Struct, frozen=True, kw_only=True):
@@ -181,6 +183,7 @@ def _track(tracks: Tracks, predicted: Tracks | None, row: int, length: int) -> T
         measured=_known(tracks.measurements[row, :length], seen),
         predicted=None if predicted is None else _known(predicted.keypoints[row, :length], seen),
         predicted_covariances=None if predicted is None else _covariances(predicted, row, seen),
+        keypoint_scores=[each if np.isfinite(each) else None for each in tracks.keypoint_scores[row, :length].tolist()],
     )
 
 

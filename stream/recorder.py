@@ -42,7 +42,7 @@ def _columns() -> list[pa.Field]:
     keypoint = [(f"keypoint_{axis}", numbers, "px") for axis in "xy"] + [("keypoint_status", pa.list_(text), "")]
     keypoint += [(f"velocity_{axis}", numbers, "px/s") for axis in "xy"]
     keypoint += [(f"covariance_{axes}", numbers, "px^2") for axes in ("xx", "xy", "yy")]
-    keypoint += [(f"measured_{axis}", numbers, "px") for axis in "xy"]
+    keypoint += [(f"measured_{axis}", numbers, "px") for axis in "xy"] + [("keypoint_score", numbers, "")]
     keypoint += [(f"predicted_{axis}", numbers, "px") for axis in "xy"]
     keypoint += [(f"predicted_covariance_{axes}", numbers, "px^2") for axes in ("xx", "xy", "yy")]
     return [_column(*column) for column in frame + track + keypoint]
@@ -174,9 +174,9 @@ def recover(path: str | Path) -> int:
 
 
 def completed(table: pa.Table) -> pa.Table:
-    """The rows with the columns of predictions, which recordings made before there were any lack."""
+    """The rows with the columns that recordings of earlier versions lack."""
     for field in SCHEMA:
-        if field.name.startswith("predicted") and field.name not in table.column_names:
+        if field.name.startswith(("predicted", "keypoint_score")) and field.name not in table.column_names:
             table = table.append_column(field, pa.nulls(len(table), field.type))
     return table
 
@@ -318,7 +318,7 @@ def _track(track: TrackMessage, category: str) -> dict[str, Any]:
     row |= _split("keypoint", ("x", "y"), track.keypoints)
     row |= _split("velocity", ("x", "y"), track.velocities)
     row |= _split("covariance", ("xx", "xy", "yy"), track.covariances)
-    row |= _split("measured", ("x", "y"), track.measured)
+    row |= _split("measured", ("x", "y"), track.measured) | {"keypoint_score": track.keypoint_scores}
     if track.predicted is not None and track.predicted_covariances is not None:
         row |= _split("predicted", ("x", "y"), track.predicted)
         row |= _split("predicted_covariance", ("xx", "xy", "yy"), track.predicted_covariances)

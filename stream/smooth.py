@@ -129,7 +129,9 @@ def _in_gap(name: str, of_track: pa.Table, of_frame: pa.Table) -> Any:
             [[s if s == "never_seen" else "predicted" for s in row] for row in of_track[name].to_pylist()],
             SCHEMA.field(name).type,
         )
-    if name.startswith("measured"):
+    if name == "keypoint_score" and of_track[name].null_count:
+        return pa.nulls(len(of_track), SCHEMA.field(name).type)
+    if name.startswith("measured") or name == "keypoint_score":
         return pa.array([[None] * len(row) for row in of_track[name].to_pylist()], SCHEMA.field(name).type)
     if name.startswith("predicted"):
         return pa.nulls(len(of_track), SCHEMA.field(name).type)

@@ -47,7 +47,7 @@ def predict(points, bodies, density, body_density, interval, reach, decay, sprea
             point.pp += reach * (point.pv + cross) + here * spread[0]
             point.pv = decay * cross + here * spread[1]
             point.vv = decay**2 * point.vv + here * spread[2]
-            point.weight = 0.0
+            point.score, point.weight = math.nan, 0.0
 
 
 @njit(cache=True, error_model="numpy")

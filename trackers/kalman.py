@@ -46,6 +46,7 @@ POINT = np.dtype(
         ("noise", "f8"),  # how many times larger the measurements' variance is than was assumed, learnt from them
         ("lean", "f8", 2),  # running mean of the normalised innovations: 0 while the model is right
         ("measured", "f8", 2),  # px, what was seen at this time, else NaN
+        ("score", "f8"),  # 0..1 of what was seen, else NaN
         ("weight", "f8"),  # how much that was believed, 0..1; 0 where nothing was seen
         ("ever", "?"),  # seen at least once
     ],
@@ -81,7 +82,7 @@ class Motion:
         points, bodies = np.zeros(position.shape[:2], POINT), np.zeros(len(position), BODY)
         points["position"], points["velocity"] = position, velocity[:, None]
         points["pp"], points["vv"], points["noise"] = variance, velocity_variance, 1.0
-        points["measured"] = np.nan
+        points["measured"], points["score"] = np.nan, np.nan
         bodies["velocity"], bodies["vv"] = velocity, body_variance
         return cls(points, bodies)
 
@@ -165,7 +166,7 @@ def _predict(
     points["pp"] += 2 * reach * points["pv"] + reach**2 * points["vv"] + density * spread[0]
     points["pv"] = decay * (points["pv"] + reach * points["vv"]) + density * spread[1]
     points["vv"] = decay**2 * points["vv"] + density * spread[2]
-    points["measured"], points["weight"] = np.nan, 0.0
+    points["measured"], points["score"], points["weight"] = np.nan, np.nan, 0.0
     bodies["pp"] += interval * (2 * bodies["pv"] + interval * bodies["vv"]) + body_density * (interval**3 / 3)
     bodies["pv"] += interval * bodies["vv"] + body_density * (interval**2 / 2)
     bodies["vv"] += body_density * interval

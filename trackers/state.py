@@ -71,6 +71,7 @@ class State:
             things, points, bodies, detections.boxes, detections.scores, detections.class_ids, detections.keypoints,
             time, ABSURD, config.measurement_noise, UNSEEN, OWN_SPEED, UNKNOWN_SPEED,
         )  # fmt: skip
+        points["score"][:, :-2] = np.where(points["ever"][:, :-2], detections.keypoint_scores, np.nan)
         return cls(things, Motion(points, bodies), time)
 
     def __len__(self) -> int:
@@ -131,6 +132,7 @@ class State:
         # A box that is partly hidden really is smaller: follow it.
         terms.T[-2:] = 0.0, CORNER_GUIDANCE, 0.0, 0.0
         motion = self.motion.corrected(measured, assumed, terms)
+        motion.points["score"][rows] = found.motion.points["score"][columns]
         if fresh:
             rows, places = np.nonzero(~points["ever"] & ~np.isnan(measured[..., 0]))
             # As of a newborn of this size on a body that already moves.
@@ -163,6 +165,7 @@ class State:
             velocities=velocities,
             covariances=covariances,
             measurements=measurements,
+            keypoint_scores=self.motion.points["score"][:, :-2].copy(),
             status=status,
             keypoint_status=keypoint_status,
             ages=self.time - self.things["born"],

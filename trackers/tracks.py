@@ -28,7 +28,7 @@ class KeypointStatus(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Tracks:
-    """Tracks at one time. Everything but `measurements` is always finite.
+    """Tracks at one time. Everything but `measurements` and `keypoint_scores` is always finite.
 
     Attributes:
         ids: [T] int64, never used twice by a tracker.
@@ -40,6 +40,7 @@ class Tracks:
         velocities: [T, K, 2] px/s.
         covariances: [T, K, 2, 2] px^2 of `keypoints`.
         measurements: [T, K, 2] px, the raw keypoints matched at this time; NaN where there were none.
+        keypoint_scores: [T, K] 0..1, those of the raw keypoints; NaN where there were none.
         status: [T] `Status`.
         keypoint_status: [T, K] `KeypointStatus`.
         ages: [T] s since birth.
@@ -57,6 +58,7 @@ class Tracks:
     velocities: NDArray[np.float64]
     covariances: NDArray[np.float64]
     measurements: NDArray[np.float64]
+    keypoint_scores: NDArray[np.float64]
     status: NDArray[np.int64]
     keypoint_status: NDArray[np.int64]
     ages: NDArray[np.float64]
@@ -67,7 +69,7 @@ class Tracks:
         k = self.keypoints.shape[1] if self.keypoints.ndim == 3 else 0
         points = (t, k, 2)
         shapes: tuple[tuple[int, ...], ...] = (
-            (t,), (t,), (t,), (t, 4), points, points, (t, k, 2, 2), points, (t,), (t, k), (t,)
+            (t,), (t,), (t,), (t, 4), points, points, (t, k, 2, 2), points, (t, k), (t,), (t, k), (t,)
         )  # fmt: skip
         for name, expected in zip(self.__slots__, shapes, strict=False):  # all but the time
             if getattr(self, name).shape != expected:

@@ -37,6 +37,7 @@ def tracks_of(index: int, people: int, keypoints: int = 5) -> Tracks:
         velocities=np.full_like(spread, 30.0),
         covariances=np.broadcast_to(np.array([[4.0, 1.0], [1.0, 9.0]]), (people, keypoints, 2, 2)).copy(),
         measurements=spread + 0.5,
+        keypoint_scores=np.where(np.isnan(spread[..., 0]), np.nan, 0.75),
         status=np.full(people, Status.CONFIRMED),
         keypoint_status=np.full((people, keypoints), KeypointStatus.MEASURED),
         ages=np.full(people, index / 30),

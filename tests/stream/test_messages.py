@@ -53,6 +53,7 @@ def tracks(draw: st.DrawFn, category: Category) -> TrackMessage:
         measured=each(st.none() | pairs),
         predicted=each(st.none() | pairs) if draw(st.booleans()) else None,
         predicted_covariances=each(st.none() | st.tuples(reals, reals, reals)) if draw(st.booleans()) else None,
+        keypoint_scores=each(st.none() | st.floats(0, 1)) if draw(st.booleans()) else None,
     )
 
 
@@ -123,6 +124,7 @@ def test_tracks_become_plain_numbers_cut_to_the_keypoints_of_their_category() ->
     assert message.tracks[0].covariances == [(4.0, 1.0, 9.0)] * 5
     assert message.tracks[0].status == "confirmed"
     assert message.tracks[0].keypoint_status == ["measured"] * 5
+    assert message.tracks[0].keypoint_scores == [0.75] * 5
     assert decode(encode(message)) == message
 
 
@@ -130,13 +132,14 @@ def test_what_is_not_known_is_null_and_never_a_guess_or_nan() -> None:
     tracks = tracks_of(0, people=1)
     tracks.keypoint_status[0, 2] = KeypointStatus.NEVER_SEEN
     tracks.keypoint_status[0, 3] = KeypointStatus.PREDICTED
-    tracks.measurements[0, 2:4] = np.nan
+    tracks.measurements[0, 2:4] = tracks.keypoint_scores[0, 2:4] = np.nan
     tracks.status[0] = Status.COASTING
     [track] = from_tracks(frame_of(0), tracks, [PERSON], prompt=Prompt("person", 1), sequence=0).tracks
     assert track.status == "coasting"
     assert track.keypoint_status[2:4] == ["never_seen", "predicted"]
     assert track.keypoints[2] is track.velocities[2] is track.covariances[2] is track.measured[2] is None
     assert track.keypoints[3] is not None and track.measured[3] is None
+    assert track.keypoint_scores == [0.75, 0.75, None, None, 0.75]
 
 
 def test_a_frame_without_tracks_makes_a_message_with_its_time_and_latency() -> None:

@@ -122,6 +122,7 @@ def test_everything_in_the_messages_is_in_the_recording(tmp_path: Path) -> None:
             assert list(covariance) == track.covariances
             measured = zip(row["measured_x"], row["measured_y"], strict=True)
             assert [None if x is None else (x, y) for x, y in measured] == track.measured
+            assert row["keypoint_score"] == track.keypoint_scores
     assert next(rows, None) is None
 
 
@@ -202,7 +203,7 @@ def test_rows_are_flushed_though_no_more_come(tmp_path: Path) -> None:
 def test_a_journal_from_before_there_were_predictions_is_recovered(crash: tuple[Path, int], tmp_path: Path) -> None:
     folder, _ = crash
     path = tmp_path / "tracks.parquet"
-    names = [name for name in SCHEMA.names if not name.startswith("predicted")]
+    names = [name for name in SCHEMA.names if not name.startswith(("predicted", "keypoint_score"))]
     with (folder / "tracks.parquet.journal").open("rb") as file:
         batches = [(batch.select(names), metadata) for batch, metadata in read_journal(file)]  # type: ignore[arg-type]
     with pa.ipc.new_stream(str(tmp_path / "tracks.parquet.journal"), batches[0][0].schema) as writer:

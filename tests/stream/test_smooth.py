@@ -70,6 +70,7 @@ def test_gaps_are_filled_with_coasting_rows(recording: Path, tmp_path: Path) -> 
     truth = np.stack([np.array(message_of(i).tracks[0].keypoints, float) for i in range(90)])
     assert np.abs(lists(rows, "keypoint") - truth)[HIDDEN.start : HIDDEN.stop].max() < 4
     assert np.isnan(lists(rows, "measured")[HIDDEN.start : HIDDEN.stop]).all()
+    assert rows["keypoint_score"].to_pylist() == [[None if f in HIDDEN else 0.75] * 5 for f in range(90)]
     assert rows["age"].to_pylist() == pytest.approx([f / 30 for f in range(90)])
 
 

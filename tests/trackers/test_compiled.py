@@ -27,7 +27,7 @@ def frames(told: bool) -> list[Detections]:
             points, boxes = np.asfortranarray(points), np.asfortranarray(boxes)
             points.flags.writeable = scores.flags.writeable = False
         seen.append(
-            Detections(boxes, scores, np.zeros(count), points, np.ones((count, 17)), sigmas if told else None)
+            Detections(boxes, scores, np.zeros(count), points, random.random((count, 17)), sigmas if told else None)
         )
     return seen
 

@@ -328,7 +328,7 @@ def test_spoilt_detections_leave_tracks_finite(seed: int) -> None:
             array[spoilt] = rng.choice([np.nan, np.inf, -np.inf, 1e300, 0.0], int(spoilt.sum()))
         tracks = tracker.update(d, frame * FRAME)
         for field in fields(tracks):
-            if field.name not in ("measurements", "time"):
+            if field.name not in ("measurements", "keypoint_scores", "time"):
                 assert np.isfinite(getattr(tracks, field.name)).all(), field.name
         assert (tracks.boxes[:, :2] <= tracks.boxes[:, 2:]).all()
 
@@ -347,7 +347,19 @@ def test_half_a_keypoint_is_not_seen() -> None:
     half.keypoints[0, :3] = [[np.nan, 1], [1, np.inf], [1e12, 1]]
     tracks = Tracker().update(half, 0.0)
     assert tracks.keypoint_status[0, :4].tolist() == [KeypointStatus.NEVER_SEEN] * 3 + [KeypointStatus.MEASURED]
-    assert np.isnan(tracks.measurements[0, :3]).all()
+    assert np.isnan(tracks.measurements[0, :3]).all() and np.isnan(tracks.keypoint_scores[0, :3]).all()
+
+
+def test_keypoint_scores_are_those_of_the_detection_now() -> None:
+    tracker, scores = Tracker(), np.linspace(0, 1, 17)
+    for frame in range(5):
+        told = np.stack([scores, 1 - scores]) * frame
+        one = replace(seen(ALICE, BOB, scores=[0.9, 0.8]), keypoint_scores=told)
+        tracks = tracker.update(one, frame * FRAME)
+    np.testing.assert_array_equal(tracks.keypoint_scores, one.keypoint_scores)
+    assert np.isnan(tracker.predict(5 * FRAME).keypoint_scores).all()
+    coasting = tracker.update(seen(BOB), 5 * FRAME)
+    np.testing.assert_array_equal(np.isnan(coasting.keypoint_scores).all(1), coasting.status == Status.COASTING)
 
 
 def test_given_sigmas_decide_how_far_a_keypoint_may_move() -> None:
