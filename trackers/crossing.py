@@ -1,7 +1,7 @@
 """Who is who after two things of a kind have passed in front of each other.
 
 While they overlap a detector often sees one thing, or a blend, and frame-to-frame matching follows whatever is left.
-So both ways are remembered from before, and when two things come apart again the identities go where the ways lead.
+So both ways are remembered from before, and as two things come apart again the identities go where the ways lead.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ TOUCHING, APART = 0.1, 0.05  # IoU at which a crossing begins, and below which i
 WAY = (0.15, 0.33)  # s, the least and the most that a way is remembered
 LONGEST = 2.0  # s, after which a way tells nothing any more
 NEAR = 0.5  # sizes, from where somebody hidden must come out again
-CLEARLY = 0.9  # identities are exchanged when the way left to explain is at most this share of what it was
+# Identities are exchanged when the way left to explain is at most this share of what it was: once both are apart, and
+# while they still overlap.
+CLEARLY, SURELY = 0.9, 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ class Crossings:
         source: NDArray[np.int64],
         kept: NDArray[np.bool_],
     ) -> None:
-        """See whether a crossing is over, and if so whose identity goes where, in `source` and `kept`."""
+        """See whose identity goes where, in `source` and `kept`, and whether a crossing is over."""
         present = [row for row in rows if detected[row]]
         if len(present) == 1:
             heir = _heir(boxes, centres, heirs, expected, present[0])
@@ -94,14 +96,16 @@ class Crossings:
             hidden = next(row for row in rows if row != present[0])
             source[heir], kept[hidden] = source[hidden], False
             rows = [heir if row == hidden else row for row in rows]
-        if not present or iou(boxes[rows[:1]], boxes[rows[1:]])[0, 0] >= APART:
+        if not present:
             return
+        apart = iou(boxes[rows[:1]], boxes[rows[1:]])[0, 0] < APART
         found = centres[rows]
         stay = np.linalg.norm(found - expected, axis=1).sum()
         exchange = np.linalg.norm(found - expected[::-1], axis=1).sum()
-        if exchange <= CLEARLY * stay:
+        if exchange <= (CLEARLY if apart else SURELY) * stay:
             source[rows] = source[rows[::-1]]
-        self._close(pair)
+        if apart:
+            self._close(pair)
 
     def _close(self, pair: tuple[int, int]) -> None:
         del self._open[pair]
