@@ -132,7 +132,7 @@ class Crossings:
         self._ways = {identity: way for identity, way in self._ways.items() if identity in ids}
         overlap = iou(boxes, boxes) * (class_ids[:, None] == class_ids)
         for a, b in zip(*np.nonzero(np.triu(overlap > TOUCHING, 1)), strict=True):
-            pair = (int(ids[a]), int(ids[b]))
+            pair = (int(min(ids[a], ids[b])), int(max(ids[a], ids[b])))
             ways = [self._ways.get(identity, deque()) for identity in pair]
             if pair not in self._open and all(way and way[-1][0] - way[0][0] >= WAY[0] for way in ways):
                 velocities = np.array([(way[-1][1] - way[0][1]) / (way[-1][0] - way[0][0]) for way in ways])

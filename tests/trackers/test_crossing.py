@@ -32,6 +32,7 @@ def walk(
         merged = abs(places[0] - places[1]) < close
         seen = [min(places) if left else places[0]] if merged else list(places)
         tracks = tracker.update(detections(seen), frame / RATE)
+        assert len(tracker._crossings._open) <= 1, "two who cross are one crossing, whoever has which row"
         middle = (tracks.boxes[:, 0] + tracks.boxes[:, 2]) / 2
         if not merged and len(tracks) == 2:
             identities = {w: int(tracks.ids[np.abs(middle - x).argmin()]) for w, x in enumerate(places)}
