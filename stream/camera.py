@@ -63,7 +63,7 @@ class Camera:
         config = detector.engine.config
         self._preprocess = Preprocessor(config.short_side, config.long_side, detector.engine.device)
         self._tracker = Tracker(replace(tracker, sigmas=detector.sigmas))
-        self._config, self._categories = tracker, detector.categories
+        self._categories = detector.categories
         self._track_time = 0.0
         self._latest: Frame | None = None
 
@@ -104,7 +104,8 @@ class Camera:
                 if sink.failure:
                     raise sink.failure
             if detector.categories != self._categories:  # another prompt: what was tracked is no longer looked for
-                self._tracker = Tracker(replace(self._config, sigmas=detector.sigmas))
+                self._tracker.config = replace(self._tracker.config, sigmas=detector.sigmas)
+                self._tracker.reset()
                 self._categories = detector.categories
             with self.ledger.timed("track"):
                 tracks = self._tracker.update(detections, self._time_of(frame)).confirmed()
