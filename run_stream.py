@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shlex
 import signal
 import sys
 import threading
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+_UsageError: Any = typer.BadParameter.__base__  # click's; newer Typers bring their own click
 
 app = typer.Typer(
     help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
@@ -344,11 +347,18 @@ def show(bank: Annotated[Path, typer.Argument(help="A prompt bank or a prompt fi
 
 
 def main() -> None:
-    """Run the command line; a user's mistake ends it with one sentence and status 1."""
+    """Run the command line; a user's mistake ends it with one sentence and status 1, a wrong call with status 2."""
+    from stream.sources.address import redact
+
     _hide_passwords()
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # until there is something to finish, Ctrl-C just ends the process
     try:
-        app()
+        sys.exit(app(standalone_mode=False))
+    except _UsageError as error:
+        told = io.StringIO()
+        error.show(told)
+        print(redact(told.getvalue()), end="", file=sys.stderr)  # it quotes what was given
+        sys.exit(2)
     except Exception as error:
         from stream.session import USER_ERRORS
         from training.dataset import DataError
@@ -365,10 +375,7 @@ def _hide_passwords() -> None:
 
     from stream.sources.address import redact
 
-    told = []
-    for argument in sys.argv:
-        option, equals, value = argument.partition("=") if argument.startswith("--") else ("", "", argument)
-        told.append(option + equals + redact(value))
+    told = [redact(argument) for argument in sys.argv]
     if told != sys.argv:
         setproctitle(shlex.join(["python", *told]))
 
