@@ -34,7 +34,8 @@ class Camera:
 
     `state` and `error` are the reader's, until something else ends the camera: then "failed" and why. `watchers` are
     called with each frame and message before the next frame; `sinks` work beside the pipeline. Its frames wait in
-    `slot`, where the scheduler finds them. With `predict` messages also say where tracks will be.
+    `slot`, where the scheduler finds them. With `predict` messages also say where tracks will be. `ledger` is that of
+    the camera whose place it takes.
     """
 
     def __init__(
@@ -50,8 +51,9 @@ class Camera:
         publisher: Publisher | None = None,
         watchers: Sequence[Sink] = (),
         predict: Horizon | None = None,
+        ledger: Ledger | None = None,
     ) -> None:
-        self.ledger = Ledger()
+        self.ledger = ledger or Ledger()
         self.sinks: list[Background] = []
         self.clock = ""
         self.reader = Reader(source, self._receive, self._end, camera=name, options=options, realtime=realtime)
