@@ -66,9 +66,7 @@ class Recorder:
     a killed run, or cannot be written. Methods may be called from any thread. `tracker` is noted in the file.
     """
 
-    def __init__(
-        self, path: str | Path, *, overwrite: bool = False, tracker: TrackerConfig | None = None
-    ) -> None:
+    def __init__(self, path: str | Path, *, overwrite: bool = False, tracker: TrackerConfig | None = None) -> None:
         self._path = claim(path, overwrite)
         self._lock = threading.RLock()
         self._rows: list[dict[str, Any]] = []

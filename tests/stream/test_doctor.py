@@ -54,7 +54,8 @@ def test_what_is_not_there_cannot_run(tmp_path: Path) -> None:
 
 
 def test_the_engine_of_a_site_is_the_one_that_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    engine, asked = SpotEngine(), []
+    engine = SpotEngine()
+    asked: list[dict[str, str]] = []
 
     def built(model: object, **settings: str) -> SpotEngine:
         asked.append(settings)
