@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shlex
 import signal
 import sys
 import threading
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+_UsageError: Any = typer.BadParameter.__base__  # click's; newer Typers bring their own click
 
 app = typer.Typer(
     help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
@@ -29,6 +32,7 @@ app.add_typer(prompts_app, name="prompts")
 
 @app.command()
 def run(
+    context: typer.Context,
     source: Annotated[
         str | None, typer.Option(help="rtsp://… or http://… URL, /dev/video0, video file, image folder, - for a pipe.")
     ] = None,
@@ -72,6 +76,7 @@ def run(
         model = {"weights": weights, "clip": clip, "backend": engine, "precision": precision}
         wanted = Site.of(source, prompt=prompt, tracker=tracker, **model, **how, **outputs)
     elif site is not None:
+        _alone(context, "site")
         wanted = Site.load(site)
     lines = None if sys.stdout.isatty() else JsonLines(sys.stdout)
     report = lines or LiveTable(Console())
@@ -83,8 +88,21 @@ def run(
             Console().print(table_of(ledger, name))
 
 
+def _alone(context: typer.Context, *allowed: str) -> None:
+    """Refuse what was given beside a site file, which says all of it."""
+    from stream.site import SiteError
+
+    for parameter in context.command.params:
+        name = str(parameter.name)
+        source = context.get_parameter_source(name)
+        if source and source.name == "COMMANDLINE" and name not in allowed:
+            told = max(parameter.opts, key=len) if name != "source" else "an address"
+            raise SiteError(f"{told} beside --site would have no effect: write it into the site file and leave it out")
+
+
 @app.command()
 def doctor(
+    context: typer.Context,
     source: Annotated[str | None, typer.Argument(help="What `run --source` would be given.")] = None,
     site: Annotated[Path | None, typer.Option(help="Look at every camera of a site file instead.")] = None,
     weights: Weights = None,
@@ -97,22 +115,22 @@ def doctor(
 
     from engines import NANO
     from stream.doctor import check_machine, check_source
-    from stream.site import Site
+    from stream.site import EngineSite, Site
     from stream.sources import Options
 
+    model, cameras = EngineSite(weights=weights or NANO, clip=clip), [] if source is None else [(source, Options())]
     if site is not None:
+        _alone(context, "site", "seconds")
         wanted = Site.load(site)
         cameras = [(camera.source, camera.options) for camera in wanted.cameras]
-        weights, prompt, clip = wanted.engine.weights, wanted.prompt, wanted.engine.clip
-    else:
-        cameras = [] if source is None else [(source, Options())]
+        model, prompt = wanted.engine, wanted.prompt
     checkups, streams = [], []
     for spec, options in cameras:
         checkup, stream = check_source(spec, options, seconds)
         checkups.append(checkup)
         streams += [stream] if stream else []
         Console().print(checkup.table())
-    checkups.append(check_machine(weights or NANO, prompt, clip, streams))
+    checkups.append(check_machine(model, prompt, streams))
     Console().print(checkups[-1].table())
     if any(checkup.failed for checkup in checkups):
         raise typer.Exit(1)
@@ -165,11 +183,12 @@ def engine_build(
     batch: Batch = 1,
     engine: Annotated[str, typer.Option(help="auto, openvino, inductor or tensorrt.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, float32 or float16.")] = "auto",
+    clip: Clip = None,
 ) -> None:
     """Build an engine ahead, so that a stream need not wait; says whether it was admitted."""
     from stream.build import build
 
-    print(build(weights, prompt, size, batch, engine, precision))
+    print(build(weights, prompt, size, batch, engine, precision, clip))
 
 
 @engines.command("list")
@@ -189,27 +208,31 @@ def engine_bench(
     size: Size = "640x480",
     batch: Batch = 1,
     engine: Annotated[list[str] | None, typer.Option(help="Only this one beside eager; again for more.")] = None,
+    clip: Clip = None,
 ) -> None:
     """Measure the engines that run here, interleaved, on frames of the demo clip."""
     from rich.console import Console
 
     from stream.build import measure
 
-    Console().print(measure(weights, prompt, size, batch, engine or ()))
+    Console().print(measure(weights, prompt, size, batch, engine or (), clip))
 
 
 @app.command()
 def smooth(
     recording: Annotated[Path, typer.Argument(help="What `run --record` wrote; it stays as it is.")],
     out: Annotated[Path | None, typer.Option(help="Parquet file to write.", show_default="NAME.smooth.parquet")] = None,
-    tracker: Annotated[str, typer.Option(help="robot, mocap or a file of `tune`.")] = "robot",
+    tracker: Annotated[
+        str | None, typer.Option(help="robot, mocap or a file of `tune`.", show_default="as it was tracked")
+    ] = None,
 ) -> None:
     """Write a recording anew, smoothed with what came later, and its gaps filled."""
     from stream.smooth import smooth_recording
     from stream.tune import tracker_config
 
     target = out or recording.with_suffix(".smooth.parquet")
-    print(f"{target}: {smooth_recording(recording, target, tracker_config(tracker))} rows")
+    config = tracker_config(tracker) if tracker else None
+    print(f"{target}: {smooth_recording(recording, target, config)} rows")
 
 
 @app.command()
@@ -344,11 +367,18 @@ def show(bank: Annotated[Path, typer.Argument(help="A prompt bank or a prompt fi
 
 
 def main() -> None:
-    """Run the command line; a user's mistake ends it with one sentence and status 1."""
+    """Run the command line; a user's mistake ends it with one sentence and status 1, a wrong call with status 2."""
+    from stream.sources.address import redact
+
     _hide_passwords()
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # until there is something to finish, Ctrl-C just ends the process
     try:
-        app()
+        sys.exit(app(standalone_mode=False))
+    except _UsageError as error:
+        told = io.StringIO()
+        error.show(told)
+        print(redact(told.getvalue()), end="", file=sys.stderr)  # it quotes what was given
+        sys.exit(2)
     except Exception as error:
         from stream.session import USER_ERRORS
         from training.dataset import DataError
@@ -365,10 +395,7 @@ def _hide_passwords() -> None:
 
     from stream.sources.address import redact
 
-    told = []
-    for argument in sys.argv:
-        option, equals, value = argument.partition("=") if argument.startswith("--") else ("", "", argument)
-        told.append(option + equals + redact(value))
+    told = [redact(argument) for argument in sys.argv]
     if told != sys.argv:
         setproctitle(shlex.join(["python", *told]))
 

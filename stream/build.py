@@ -14,11 +14,13 @@ from engines.bench import bench, table_of
 from stream.prepare import inputs
 
 
-def build(weights: Path | None, prompt: str, size: str, batch: int, backend: str, precision: str) -> str:
+def build(
+    weights: Path | None, prompt: str, size: str, batch: int, backend: str, precision: str, clip: Path | None = None
+) -> str:
     """Build or find the engine for a camera of `size`, and say what came of it. Raises one of USER_ERRORS."""
     shape = size_of(size)
     checkpoint = load(weights or NANO)
-    prompts = prompts_for(checkpoint, prompt)
+    prompts = prompts_for(checkpoint, prompt, clip)
     engine = build_engine(checkpoint.model, backend=backend, precision=precision)
     images, pinned = inputs(engine, prompts, batch=batch, size=shape)
     with Console(stderr=True).status(f"building for {size}, batch {batch}, '{prompts.name}'"):
@@ -28,11 +30,13 @@ def build(weights: Path | None, prompt: str, size: str, batch: int, backend: str
     return f"{ready} is ready for {size}, batch {batch}, '{prompts.name}'"
 
 
-def measure(weights: Path | None, prompt: str, size: str, batch: int, names: Sequence[str]) -> Table:
+def measure(
+    weights: Path | None, prompt: str, size: str, batch: int, names: Sequence[str], clip: Path | None = None
+) -> Table:
     """A table of the engines that run here. Raises one of USER_ERRORS."""
     shape = size_of(size)
     checkpoint = load(weights or NANO)
-    prompts = prompts_for(checkpoint, prompt)
+    prompts = prompts_for(checkpoint, prompt, clip)
     images, pinned = inputs(build_engine(checkpoint.model, backend="eager"), prompts, batch=batch, size=shape)
     return table_of(bench(checkpoint.model, images, pinned, names), f"{size}, batch {batch}, '{prompts.name}'", batch)
 

@@ -34,7 +34,8 @@ class Camera:
 
     `state` and `error` are the reader's, until something else ends the camera: then "failed" and why. `watchers` are
     called with each frame and message before the next frame; `sinks` work beside the pipeline. Its frames wait in
-    `slot`, where the scheduler finds them. With `predict` messages also say where tracks will be.
+    `slot`, where the scheduler finds them. With `predict` messages also say where tracks will be. `ledger` is that of
+    the camera whose place it takes.
     """
 
     def __init__(
@@ -50,8 +51,9 @@ class Camera:
         publisher: Publisher | None = None,
         watchers: Sequence[Sink] = (),
         predict: Horizon | None = None,
+        ledger: Ledger | None = None,
     ) -> None:
-        self.ledger = Ledger()
+        self.ledger = ledger or Ledger()
         self.sinks: list[Background] = []
         self.clock = ""
         self.reader = Reader(source, self._receive, self._end, camera=name, options=options, realtime=realtime)
@@ -63,7 +65,7 @@ class Camera:
         config = detector.engine.config
         self._preprocess = Preprocessor(config.short_side, config.long_side, detector.engine.device)
         self._tracker = Tracker(replace(tracker, sigmas=detector.sigmas))
-        self._config, self._categories = tracker, detector.categories
+        self._categories = detector.categories
         self._track_time = 0.0
         self._latest: Frame | None = None
 
@@ -104,7 +106,8 @@ class Camera:
                 if sink.failure:
                     raise sink.failure
             if detector.categories != self._categories:  # another prompt: what was tracked is no longer looked for
-                self._tracker = Tracker(replace(self._config, sigmas=detector.sigmas))
+                self._tracker.config = replace(self._tracker.config, sigmas=detector.sigmas)
+                self._tracker.reset()
                 self._categories = detector.categories
             with self.ledger.timed("track"):
                 tracks = self._tracker.update(detections, self._time_of(frame)).confirmed()

@@ -56,15 +56,18 @@ class Control:
         self._thread.start()
 
     def _serve(self) -> None:
-        while not self._closing.is_set():
-            if self._socket.poll(_POLL_MS):
-                self._socket.send(msgspec.json.encode(self._answer(self._socket.recv())))
-        self._socket.close()
+        try:
+            while not self._closing.is_set():
+                if self._socket.poll(_POLL_MS):
+                    request = b"".join(self._socket.recv_multipart())
+                    self._socket.send(msgspec.json.encode(self._answer(request)))
+        finally:  # whatever ends this: a context waits for its sockets
+            self._socket.close()
 
     def _answer(self, request: bytes) -> Answer:
         try:
             return Answer(self._change(msgspec.json.decode(request, type=Ask).prompt))
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             return Answer(error=f'The request is not {{"prompt": "person"}} in JSON: {error}.')
         except PromptError as error:
             return Answer(error=str(error))

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from engines.prompts import find_skeletons
 from stream.frame import Frame
@@ -109,8 +110,8 @@ def show(ledger: Ledger, figures: dict[str, Any], out: Path) -> None:
     table.add_row("received by the subscriber", str(figures["received_by_subscriber"]))
     table.add_row("frames per second", str(figures["frames_per_s"]))
     for name, path in figures["files"].items():
-        table.add_row(name, path)
-    table.add_row("figures", str(out / "demo.json"))
+        table.add_row(name, Text(path))
+    table.add_row("figures", Text(str(out / "demo.json")))
     rates = Table("against the truth", *next(iter(figures["accuracy"].values())))
     for category, row in figures["accuracy"].items():
         rates.add_row(category, *(f"{rate:.3f}" for rate in row.values()))

@@ -5,20 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import av
 import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from engines import CheckpointError, PromptError, build_engine, load, prompts_for
+from engines import CheckpointError, EngineError, PromptError, build_engine, load, prompts_for
 from engines.resize import target_size
 from stream.detector import Detector
 from stream.frame import Frame
 from stream.prepare import inputs
 from stream.preprocess import Preprocessor
+from stream.site import EngineSite
 from stream.sources import Options, SourceError, SourceLost, open_source, redact
 from stream.sources.video import hardware
 
@@ -45,11 +46,11 @@ class Checkup:
 
     def table(self) -> Table:
         """For a person to read."""
-        table = Table(title=self.title, show_header=False)
-        for row in self.facts:
-            table.add_row(*row)
+        table = Table(title=Text(self.title, "table.title"), show_header=False)
+        for name, value in self.facts:
+            table.add_row(name, Text(value))
         for sentence in self.advice or ["nothing to change"]:
-            table.add_row("[red]cannot run[/red]" if self.failed else "advice", sentence)
+            table.add_row("[red]cannot run[/red]" if self.failed else "advice", Text(sentence))
         return table
 
 
@@ -140,7 +141,7 @@ def _check_live(
         )
 
 
-def check_machine(weights: Path, prompt: str, clip: Path | None, streams: list[Stream]) -> Checkup:
+def check_machine(settings: EngineSite, prompt: str, streams: list[Stream]) -> Checkup:
     """Load the weights and time the engine; `streams` are the cameras that it is to serve."""
     checkup = Checkup("this machine")
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
@@ -148,21 +149,24 @@ def check_machine(weights: Path, prompt: str, clip: Path | None, streams: list[S
     checkup.fact("decoders", "NVDEC and FFmpeg" if hardware() else f"FFmpeg {'.'.join(map(str, _ffmpeg()))} on the CPU")
     checkup.fact("CPU threads of the engine", str(torch.get_num_threads()))
     try:
-        checkpoint = load(weights)
-        prompts = prompts_for(checkpoint, prompt, clip)
-        detector = Detector(build_engine(checkpoint.model), prompts)
-    except (CheckpointError, PromptError) as error:
+        checkpoint = load(settings.weights)
+        prompts = prompts_for(checkpoint, prompt, settings.clip)
+        engine = build_engine(checkpoint.model, backend=settings.backend, precision=settings.precision)
+    except (CheckpointError, EngineError, PromptError) as error:
         checkup.fail(str(error))
         return checkup
-    checkup.fact("weights", f"{weights.name}, prompt {detector.prompt.name}")
+    detector = Detector(engine, prompts)
+    batch = settings.most(engine.device.type, len(streams))
+    checkup.fact("weights", f"{settings.weights.name}, prompt {detector.prompt.name}")
     size = (streams[0].width, streams[0].height) if streams else _BLANK
-    config = detector.engine.config
+    config = engine.config
     seen = target_size(*size, config.short_side, config.long_side)
     with Console(stderr=True).status("making the engine ready"):
-        engine = detector.engine.prepare(*inputs(detector.engine, prompts, size=size))
-    preparing, detecting = _time_engine(detector, size)
+        ready = engine.prepare(*inputs(engine, prompts, batch=batch, size=size))
+    preparing, detecting = _time_engine(detector, size, batch)
     checkup.fact("preprocessing", f"{preparing:.1f} ms from {size[0]}x{size[1]} to {seen[0]}x{seen[1]}")
-    checkup.fact("engine", f"{engine} on {detector.engine.device}, {detecting:.1f} ms per frame")
+    together = f", {batch} at once" if batch > 1 else ""
+    checkup.fact("engine", f"{ready} on {engine.device}, {detecting:.1f} ms per frame{together}")
     wanted = sum(stream.rate or 25.0 for stream in streams if stream.live)
     possible = 1e3 / (preparing + detecting)
     if wanted > possible:
@@ -190,15 +194,15 @@ def _for(seconds: float, frames: Iterator[Frame]) -> Iterator[Frame]:
             return
 
 
-def _time_engine(detector: Detector, size: tuple[int, int]) -> tuple[float, float]:
-    """Median ms of preprocessing and of the engine on a blank frame."""
+def _time_engine(detector: Detector, size: tuple[int, int], batch: int) -> tuple[float, float]:
+    """Median ms per frame of preprocessing and of the engine on blank frames, `batch` at once."""
     config = detector.engine.config
     preprocess = Preprocessor(config.short_side, config.long_side, detector.engine.device)
     frame = Frame("blank", 0, 0.0, 0.0, "file", 0.0, av.VideoFrame(*size, "yuv420p"))
-    image = preprocess(frame)
+    images, frames = [preprocess(frame)] * batch, [frame] * batch
     for _ in range(3):
-        detector([image], [frame])  # the first calls are slower
-    return _median(lambda: preprocess(frame)), _median(lambda: detector([image], [frame]))
+        detector(images, frames)  # the first calls are slower
+    return _median(lambda: preprocess(frame)), _median(lambda: detector(images, frames)) / batch
 
 
 def _median(call: Callable[[], object]) -> float:

@@ -35,7 +35,7 @@ class Pipeline:
         self._scheduler, self._stop, self._staleness = scheduler, stop, staleness
 
     def add(self, camera: Camera) -> None:
-        """From now on this camera's frames too; its name must be new."""
+        """From now on this camera's frames too; no other camera has its name now, and one that had it, its ledger."""
         self.cameras[camera.name] = camera
         self.ledgers[camera.name] = camera.ledger
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import fcntl
 import io
 import json
+import math
 import os
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +21,7 @@ import pyarrow.parquet as pq
 
 from stream.messages import TrackMessage, TracksMessage
 from stream.sink import SinkError, append, claim, unwritable
+from trackers import TrackerConfig
 
 _FLUSH_SECONDS = 1.0
 _GROUP_ROWS = 2048  # a second or so of rows is too little for a good file; more would hold up the next frame
@@ -60,14 +63,15 @@ class Recorder:
     Until then <path>.journal (an Arrow stream) holds every row flushed so far, at most a second behind, whatever
     happens to the process; `recover` makes the Parquet file of it. A frame without tracks is a row without a track.
     Raises SinkError when the file exists (unless `overwrite`), is being recorded by somebody else, was left behind by
-    a killed run, or cannot be written. Methods may be called from any thread.
+    a killed run, or cannot be written. Methods may be called from any thread. `tracker` is noted in the file.
     """
 
-    def __init__(self, path: str | Path, *, overwrite: bool = False) -> None:
+    def __init__(self, path: str | Path, *, overwrite: bool = False, tracker: TrackerConfig | None = None) -> None:
         self._path = claim(path, overwrite)
         self._lock = threading.RLock()
         self._rows: list[dict[str, Any]] = []
         self._prompts: dict[str, dict[str, Any]] = {}
+        self._tracker = tracker
         self._closed = False
         self._journal = _Journal(self._path, overwrite)
         try:
@@ -131,7 +135,7 @@ class Recorder:
     def _flush(self) -> None:
         if self._rows:
             batch = pa.RecordBatch.from_pylist(self._rows, schema=SCHEMA)
-            metadata = _metadata(self._prompts)
+            metadata = _metadata(self._prompts, self._tracker)
             self._journal.write(batch, metadata)
             self._rows.clear()
             self._table.write(batch, metadata)
@@ -300,8 +304,13 @@ def _lock_journal(path: Path) -> FileIO:
     return file
 
 
-def _metadata(prompts: dict[str, dict[str, Any]]) -> dict[str, str]:
-    return {"prompts": json.dumps(list(prompts.values()))}
+def _metadata(prompts: dict[str, dict[str, Any]], tracker: TrackerConfig | None = None) -> dict[str, str]:
+    metadata = {"prompts": json.dumps(list(prompts.values()))}
+    if tracker:  # sigmas are the prompts'; JSON has no infinity
+        settings = {name: value for name, value in asdict(tracker).items() if name != "sigmas"}
+        settings = {name: None if value == math.inf else value for name, value in settings.items()}
+        metadata["tracker"] = json.dumps(settings)
+    return metadata
 
 
 def _rows(message: TracksMessage) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from typing import Any, Protocol, TextIO
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from stream.camera import Camera
 from stream.ledger import Histogram, Ledger
@@ -86,7 +87,7 @@ class LiveTable:
             looked = self._pulses.setdefault(camera.name, Pulse()).look(camera)
             row = [looked[key] for key in ("camera", "state", "fps", "p50_ms", "p99_ms")]
             row += [sum(looked["dropped"].values()), looked["reconnects"], looked["clock"], looked["error"] or ""]
-            table.add_row(*("" if value is None else str(value) for value in row))
+            table.add_row(*(Text("" if value is None else str(value)) for value in row))
         self._live.update(table, refresh=True)
 
     def __enter__(self) -> LiveTable:
@@ -133,7 +134,7 @@ class JsonLines:
 def table_of(ledger: Ledger, title: str) -> Table:
     """Frames by fate and latencies by stage."""
     numbers = ledger.as_dict()
-    table = Table(title=title, show_header=False)
+    table = Table(title=Text(title, "table.title"), show_header=False)  # a Text: what users named is no markup
     table.add_column(justify="left")
     table.add_column(justify="right")
     table.add_row("frames received", str(ledger.received))

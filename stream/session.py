@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import asdict, dataclass, replace
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -51,6 +51,9 @@ USER_ERRORS = (
     TuningError,
 )
 
+# Of the tracker with weights of our own, which see two who cross as one and whose keypoints are noisy.
+_OWN = {"merges": True, "measurement_noise": 0.04, "process_noise": 5.0}
+
 log = logging.getLogger(__name__)
 
 
@@ -85,14 +88,14 @@ class Session:
             checkpoint.model, backend=settings.backend, precision=settings.precision
         )
         detector = Detector(engine, prompts)
-        most = settings.batch or (1 if engine.device.type == "cpu" else min(8, len(self.site.cameras)))
+        most = settings.most(engine.device.type, len(self.site.cameras))
         scheduler: Scheduler[Frame] = Scheduler(most, settings.batch_wait_ms / 1e3)
         with Stop() as stop, ExitStack() as opened:
             pipeline = Pipeline(detector, scheduler, stop, self.site.limits.staleness_ms / 1e3)
             try:
                 with stop.interruptible():
                     self._prepare(engine, prompts)
-                    cameras = self._open(opened, scheduler, detector, watchers)
+                    cameras = self._open(opened, scheduler, pipeline, watchers)
                     for camera in self.site.cameras:
                         pipeline.add(cameras(camera))
                     if self.must_open:
@@ -132,23 +135,21 @@ class Session:
         """Files wait until the engine is ready; cameras do not."""
         for camera in self.site.cameras:
             if Path(camera.source).exists() and not is_device(camera.source):
-                with Console(stderr=True).status("making the engine ready"):
-                    prepare(engine, prompts, camera.source)
+                with suppress(SourceError), Console(stderr=True).status("making the engine ready"):
+                    prepare(engine, prompts, camera.source)  # a damaged one is its reader's to tell
 
     def _open(
-        self, opened: ExitStack, scheduler: Scheduler[Frame], detector: Detector, watchers: tuple[Sink, ...]
+        self, opened: ExitStack, scheduler: Scheduler[Frame], pipeline: Pipeline, watchers: tuple[Sink, ...]
     ) -> Callable[[CameraSite], Camera]:
         """How to start a camera of this site, whose outputs are open now or known to be free."""
         outputs = self.site.outputs
         for camera in self.site.cameras:
-            self._files(camera)
+            for path in self._files(camera).values():
+                claim(path)
         self._publisher = opened.enter_context(Publisher(outputs.publish)) if outputs.publish else None
-
-        tracker = self.site.tracker
-        if detector.engine.config.backbone == "conv":  # it sees two who cross as one, and its keypoints are noisy
-            usual = asdict(tracker) == asdict(TrackerConfig())
-            noise = {"measurement_noise": 0.04, "process_noise": 5.0} if usual else {}
-            tracker = replace(tracker, merges=True, **noise)
+        detector = pipeline.detector
+        usual = _OWN if detector.engine.config.backbone == "conv" else {}
+        tracker = TrackerConfig(**{**usual, **self.site.tracker})
 
         def start(wanted: CameraSite) -> Camera:
             camera = Camera(
@@ -162,49 +163,56 @@ class Session:
                 publisher=self._publisher,
                 predict=outputs.predict,
                 watchers=watchers,
+                ledger=pipeline.ledgers.get(wanted.name),
             )
             files = self._files(wanted)
             if path := files.get("overlay"):
                 camera.sinks.append(Background(_overlay(path, camera), scheduler.wake))
             if path := files.get("record"):
-                camera.sinks.append(Background(_recorder(path), scheduler.wake))
+                camera.sinks.append(Background(_recorder(path, tracker), scheduler.wake))
             camera.start()
             return camera
 
         return start
 
     def _files(self, camera: CameraSite) -> dict[str, Path]:
-        """The files that this camera writes; raises SinkError when one cannot be."""
+        """The files that this camera writes."""
         kinds = {"overlay": self.site.outputs.overlay, "record": self.site.outputs.record}
-        return {kind: claim(path.replace("{camera}", camera.name)) for kind, path in kinds.items() if path}
+        return {kind: Path(path.replace("{camera}", camera.name)) for kind, path in kinds.items() if path}
 
     def _reread(self, pipeline: Pipeline, start: Callable[[CameraSite], Camera]) -> None:
         """Follow the changes of the cameras in the site's file; a mistake in it is told and changes nothing."""
         assert self.path
+        before = {camera.name: camera for camera in self.site.cameras}
         try:
             site = Site.load(self.path)
-        except SiteError as error:
+            changed = [camera for camera in site.cameras if before.get(camera.name) != camera]
+            self._check_files(changed)
+        except (SiteError, SinkError) as error:
             log.error("%s; going on as before", error)
             return
         if site.model_copy(update={"cameras": self.site.cameras}) != self.site:
             log.warning("%s: only cameras change in a running process; restart it for the rest", self.path)
-        before = {camera.name: camera for camera in self.site.cameras}
-        after = {camera.name: camera for camera in site.cameras}
-        for name in before:
-            if after.get(name) != before[name]:
+        for name, camera in before.items():
+            if camera not in site.cameras:
                 pipeline.remove(name)
-        for name, camera in after.items():
-            if before.get(name) != camera:
-                try:
-                    added = start(camera)
-                except SinkError as error:
-                    log.error("%s: %s", name, error)
-                    continue
-                pipeline.add(added)
-                added.reader.play()
-        self.site = self.site.model_copy(
-            update={"cameras": [camera for camera in site.cameras if camera.name in pipeline.cameras]}
-        )
+        for camera in changed:
+            added = start(camera)
+            pipeline.add(added)
+            added.reader.play()
+        self.site = self.site.model_copy(update={"cameras": site.cameras})
+
+    def _check_files(self, changed: list[CameraSite]) -> None:
+        """Raise SinkError when one of them is to write what cannot be written or is, by a camera that runs."""
+        written = {path for camera in self.site.cameras for path in self._files(camera).values()}
+        for camera in changed:
+            for path in self._files(camera).values():
+                if path in written:
+                    raise SinkError(
+                        f"{path} is written by the camera as it was; give the changed one another name, which "
+                        "{camera} in names of files stands for"
+                    )
+                written.add(claim(path))
 
 
 def _overlay(path: Path, camera: Camera) -> Callable[[], AbstractContextManager[Sink]]:
@@ -216,10 +224,10 @@ def _overlay(path: Path, camera: Camera) -> Callable[[], AbstractContextManager[
     return opened
 
 
-def _recorder(path: Path) -> Callable[[], AbstractContextManager[Sink]]:
+def _recorder(path: Path, tracker: TrackerConfig) -> Callable[[], AbstractContextManager[Sink]]:
     @contextmanager
     def opened() -> Iterator[Sink]:
-        with Recorder(path) as recorder:
+        with Recorder(path, tracker=tracker) as recorder:
             yield lambda frame, message: recorder.write(message)
 
     return opened

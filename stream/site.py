@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pydantic
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WrapValidator, model_validator
 
 from engines import NANO
 from stream.horizon import Horizon, horizon_of
 from stream.sources import Options
 from stream.sources.address import camera_name
 from stream.sources.media import is_device
-from stream.tune import TuningError, tracker_config
+from stream.tune import TuningError, tracker_settings
 from trackers import TrackerConfig
 
 _Tracker = pydantic.dataclasses.dataclass(TrackerConfig, config=ConfigDict(extra="forbid"), frozen=True)
+
+
+def _given(value: Any, check: Callable[[Any], Any]) -> dict[str, Any]:
+    """The settings of a tracker that were given, and no others: what they are else depends on the weights."""
+    try:
+        settings = tracker_settings(value) if isinstance(value, str) else value
+    except TuningError as error:
+        raise ValueError(str(error)) from None
+    config = check(settings)
+    return {name: getattr(config, name) for name in settings}
 
 
 class SiteError(Exception):
@@ -70,6 +80,10 @@ class EngineSite(_Part):
     batch: Annotated[int, Field(ge=1, le=64)] | None = None
     batch_wait_ms: Annotated[float, Field(ge=0, le=1000)] = 5.0
 
+    def most(self, device: str, cameras: int) -> int:
+        """Frames at once on a device of that type."""
+        return self.batch or (1 if device == "cpu" else min(8, max(cameras, 1)))
+
 
 class OutputSite(_Part):
     """Where results go. With several cameras `{camera}` in a file's name becomes the camera's.
@@ -97,17 +111,9 @@ class Site(_Part):
     cameras: Annotated[list[CameraSite], Field(min_length=1)]
     prompt: str = "person"
     engine: EngineSite = EngineSite()
-    tracker: _Tracker = _Tracker()  # type: ignore[valid-type]
+    tracker: Annotated[_Tracker, WrapValidator(_given)] = {}  # type: ignore[valid-type]
     outputs: OutputSite = OutputSite()
     limits: LimitSite = LimitSite()
-
-    @field_validator("tracker", mode="before")
-    @classmethod
-    def _named(cls, value: Any) -> Any:
-        try:
-            return asdict(tracker_config(value)) if isinstance(value, str) else value
-        except TuningError as error:
-            raise ValueError(str(error)) from None
 
     @model_validator(mode="after")
     def _consistent(self) -> Site:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from rich.progress import track as progress
 from stream.recorder import SCHEMA, completed
 from stream.sink import claim, unwritable
 from trackers import TrackerConfig
+from trackers.config import PRESETS
 from trackers.smoothing import Smoothed, smooth
 
 Floats = NDArray[np.float64]
@@ -44,16 +47,26 @@ def read_recording(path: Path) -> pa.Table:
     return table.select(SCHEMA.names)
 
 
+def tracker_of(recording: Path) -> TrackerConfig:
+    """The settings with which it was tracked, as far as it says; the usual ones if they were not meant to filter."""
+    try:
+        told: dict[str, Any] = json.loads((pq.read_metadata(recording).metadata or {}).get(b"tracker", b"{}"))
+        config = TrackerConfig(**{name: math.inf if value is None else value for name, value in told.items()})
+    except (AttributeError, TypeError, ValueError) as error:
+        raise RecordingError(f"{recording} was tracked with settings that are not known here: {error}") from None
+    return TrackerConfig() if config.process_noise >= PRESETS["raw"]["process_noise"] else config
+
+
 def smooth_recording(source: Path, target: Path, config: TrackerConfig | None = None) -> int:
     """Write `source` smoothed to `target`; return the number of its rows.
 
     Filtered places, velocities and covariances are replaced; what was measured stays. Frames in which a track was
     hidden between two in which it was published get a row of status `coasting`. Raises RecordingError when `source`
-    cannot be read and SinkError when `target` exists or cannot be written.
+    cannot be read and SinkError when `target` exists or cannot be written. config: as it was tracked, when None.
     """
     claim(target)
     table = read_recording(source)
-    config = config or TrackerConfig()
+    config = config or tracker_of(source)
     keys = list(zip(table["camera"].to_pylist(), table["track_id"].to_pylist(), strict=True))
     rows_of: dict[tuple[str, int | None], list[int]] = {}
     for row, key in enumerate(keys):
@@ -73,8 +86,9 @@ def smooth_recording(source: Path, target: Path, config: TrackerConfig | None = 
     ]  # fmt: skip
     result = pa.concat_tables([*parts, table.take(pa.array(empty, pa.int64()))]).select(table.column_names)
     order = [(name, "ascending") for name in ("sequence", "camera", "track_id")]
-    prompts = (pq.read_metadata(source).metadata or {}).get(b"prompts", b"[]").decode()
-    _write(result.sort_by(order), target, {"prompts": prompts, "smoothed": source.name})
+    metadata = pq.read_metadata(source).metadata or {}
+    told = {name: metadata[name.encode()].decode() for name in ("prompts", "tracker") if name.encode() in metadata}
+    _write(result.sort_by(order), target, told | {"smoothed": source.name})
     return int(result.num_rows)
 
 

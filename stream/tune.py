@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
 from rich.progress import Progress
 
 from stream.sink import claim, unwritable
-from stream.smooth import lists, read_recording
+from stream.smooth import lists, read_recording, tracker_of
 from trackers import TrackerConfig
 from trackers.config import PRESETS
 from trackers.tuning import FITTED, Way, fit
@@ -24,17 +25,24 @@ class TuningError(Exception):
 
 def tracker_config(name: str) -> TrackerConfig:
     """The preset `name`, or what the YAML file of that name says; raises TuningError when it is neither."""
+    return TrackerConfig(**tracker_settings(name))
+
+
+def tracker_settings(name: str) -> dict[str, Any]:
+    """What the preset or file `name` sets; raises TuningError."""
     if name in PRESETS:
-        return TrackerConfig.preset(name)
+        return PRESETS[name]
     if not Path(name).is_file():
         raise TuningError(
             f"{name} is neither a tracker preset ({', '.join(PRESETS)}) nor a file; `tune` writes such files"
         )
     try:
-        return TrackerConfig(**yaml.safe_load(Path(name).read_text()))
+        settings: dict[str, Any] = yaml.safe_load(Path(name).read_text())
+        TrackerConfig(**settings)
     except (TypeError, ValueError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split()).removeprefix("TrackerConfig.__init__() ")
         raise TuningError(f"{name} holds no tracker settings as `tune` writes them: {reason}") from None
+    return settings
 
 
 def tune(recording: Path, target: Path) -> str:
@@ -52,6 +60,7 @@ def tune(recording: Path, target: Path) -> str:
     keys = list(zip(table["camera"].to_pylist(), table["track_id"].to_pylist(), strict=True))
     starts = [row for row, key in enumerate(keys) if not row or key != keys[row - 1]]
     parts = [table.slice(a, min(b - a, LONGEST)) for a, b in itertools.pairwise([*starts, len(keys)])]
+    start = tracker_of(recording)
     ways: list[Way] = []
     for part in sorted(parts, key=len, reverse=True):
         times = np.asarray(part["captured_at"], float)
@@ -62,7 +71,7 @@ def tune(recording: Path, target: Path) -> str:
     with Progress(transient=True) as progress:
         task = progress.add_task("fitting", total=None)
         try:
-            config = fit(ways, TrackerConfig(), lambda done, most: progress.update(task, completed=done, total=most))
+            config = fit(ways, start, lambda done, most: progress.update(task, completed=done, total=most))
         except ValueError as error:
             raise TuningError(f"nothing can be fitted to {recording}: {error}") from None
     settings = {name: float(f"{getattr(config, name):.4g}") for name in FITTED}

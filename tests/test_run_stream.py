@@ -153,6 +153,25 @@ def test_a_mistake_is_told_in_one_sentence_and_leaves_nothing_behind(
     assert sorted(tmp_path.iterdir()) == before
 
 
+def test_a_wrong_call_is_told_without_its_password(capsys: pytest.CaptureFixture) -> None:
+    for call_ in (["run", "rtsp://joe:s3cret@cam/x"], ["doctor", "a.mp4", "rtsp://joe:s3'c r\\et@cam/x?token=s3_c"]):
+        with pytest.raises(SystemExit) as exit_:
+            call(*call_)
+        told = capsys.readouterr().err
+        assert exit_.value.code == 2 and "Usage: " in told and "(rtsp://cam/x" in told
+        assert "s3" not in told and "joe" not in told
+
+
+def test_what_a_site_file_says_is_not_to_be_said_beside_it(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    site = tmp_path / "site.yaml"
+    site.write_text("cameras: [{source: gone.mp4}]")
+    for call_ in (["run", "--record", "x"], ["run", "--realtime"], ["doctor", "a.mp4"], ["doctor", "--prompt", "x"]):
+        with pytest.raises(SystemExit) as exit_:
+            call(*call_, "--site", site)
+        told = capsys.readouterr().err
+        assert exit_.value.code == 1 and "beside --site would have no effect" in told and len(told.splitlines()) == 1
+
+
 def test_an_endpoint_in_use_is_told_in_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     with zmq.Context() as context, context.socket(zmq.PUB) as socket:
         port = socket.bind_to_random_port("tcp://127.0.0.1")

@@ -10,7 +10,13 @@ from urllib.parse import quote, urlsplit
 from stream.sources.error import SourceError
 
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
-_SECRET = re.compile(r"(?i)(user(?:name)?|login|pass(?:word|wd)?|pwd|auth|token|secret|key|sig(?:nature)?)=[^&;/?#_]*")
+_NAME = (
+    r"(?:user[a-z]*|usr|login[a-z]*|pass?[a-z]*|pwd|psw|pw|auth[a-z]*|token|jwt|secret|key|sig(?:nature)?|sid|"
+    r"credentials?|session[a-z]*)="
+)
+# In a query a secret ends where the next parameter begins. Some cameras write parameters into the path, joined by _,
+# and a secret may hold _ too, and end in the = of base64: it ends there only before a name, = and a value.
+_SECRET = re.compile(rf"(?is)([?&][^?&=]*{_NAME}).*?(?=&[^&=]*=|\Z)|({_NAME}).*?(?=[_&;?][a-z][a-z0-9]*=[^=_&/]|\Z)")
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
@@ -34,16 +40,16 @@ def fill(spec: str) -> str:
     return _VARIABLE.sub(value, spec)
 
 
-def redact(url: str) -> str:
-    """The URL without name and password; also `password=…` and the like in its path or query become `password=***`.
+def redact(text: str) -> str:
+    """A URL, or a text that ends in one, without name and password, and `password=***` for `password=…` and the like.
 
     Everything up to the last @ goes, because people do not escape the / ? # @ in their passwords: an address with an @
     further on loses more than it must, and none shows a part of a password. A path is returned as it is.
     """
-    match = _SCHEME.match(url)
+    match = _SCHEME.search(text)
     if not match:
-        return url
-    return match[0] + _SECRET.sub(r"\1=***", url[match.end() :].rpartition("@")[2])
+        return text
+    return text[: match.end()] + _SECRET.sub(r"\1\2***", text[match.end() :].rpartition("@")[2])
 
 
 def camera_name(spec: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ import av
 from av.error import FFmpegError
 
 from stream.sources.error import SourceError
+from stream.sources.upright import Upright
 
 FOLDER_RATE = 25.0  # images per s: a folder does not say
 IMAGES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
@@ -23,6 +25,7 @@ class ImageFolder:
     rate: float | None = FOLDER_RATE
     codec = "images"
     decoding = 0.0
+    patience = math.inf
 
     def __init__(self, folder: Path) -> None:
         names = [path for path in folder.iterdir() if path.suffix.lower() in IMAGES]
@@ -37,7 +40,8 @@ class ImageFolder:
         for number, path in enumerate(self._images):
             try:
                 with av.open(f"file:{path}", "r", options={"pattern_type": "none"}) as image:
-                    picture = next(image.decode(video=0))
+                    upright = Upright(image.streams.video[0].sample_aspect_ratio)
+                    picture = upright(next(image.decode(video=0)))
             except (FFmpegError, OSError, IndexError, StopIteration):
                 self.corrupt += 1
                 continue

@@ -44,6 +44,7 @@ class Media(Protocol):
     codec     its name, and whether a GPU decodes it.
     corrupt   packets or pictures that were broken so far; they are skipped, or shown as the decoder patched them.
     decoding  s that the decoder took for the latest picture.
+    patience  s for which a live one may well send nothing.
     """
 
     live: bool
@@ -53,6 +54,7 @@ class Media(Protocol):
     codec: str
     corrupt: int
     decoding: float
+    patience: float
 
     @property
     def sender_start(self) -> float | None:

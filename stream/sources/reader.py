@@ -29,8 +29,8 @@ class Reader:
 
     camera         its name.
     live           frames come when they come: whoever is late should take the newest and drop the others.
-    state          connecting: not yet there; playing; stalled: no frame for 2.5 s; lost: gone, and tried again; ended:
-                   a file is over; failed: it cannot be read, `error` says why.
+    state          connecting: not yet there; playing; stalled: no frame for 2.5 s (HLS: 10.5 s); lost: gone, and tried
+                   again; ended: a file is over; failed: it cannot be read, `error` says why.
     error          the latest reason for a loss or failure, without passwords.
     width, height  px; rate  frames per s (None: unknown); codec  its name. Of the latest epoch.
     reconnects     tries to open it anew after a loss or failure that succeeded.
@@ -85,8 +85,9 @@ class Reader:
     @property
     def state(self) -> State:
         """See above."""
-        late = time.monotonic() - self._latest > READ_TIMEOUT + 0.5
-        return "stalled" if self._state == "playing" and self._media and self._media.live and late else self._state
+        media = self._media
+        late = media and media.live and time.monotonic() - self._latest > media.patience + 0.5
+        return "stalled" if self._state == "playing" and late else self._state
 
     @property
     def corrupt(self) -> int:

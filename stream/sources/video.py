@@ -27,6 +27,8 @@ OPEN_TIMEOUT = 5.0  # s
 READ_TIMEOUT = 2.0  # s
 # s of packets without any picture after which a camera is opened anew; some send a key frame only each 20 s.
 BLIND_TIMEOUT = 30.0
+# s to the next picture of a playlist; what is farther off lies behind a gap in its times.
+LONGEST_STEP = 3.0
 # Reading errors in a row after which the rest of a file is given up.
 HOPELESS = 32
 # A corrupted header may state any size, which the decoder would believe: 16384 x 8640 is the largest of H.265.
@@ -41,7 +43,8 @@ class Video:
     """See Media. live=None: it is live if it does not state its duration.
 
     Over RTSP a frame comes out when the next one begins to arrive: FFmpeg does not look at the RTP marker that ends a
-    frame, so its delay is one frame interval. Decoding adds none.
+    frame, so its delay is one frame interval. Decoding adds none. Pictures of a live HLS playlist, which come a segment
+    at a time, are handed out in the pace of their media times.
     """
 
     def __init__(
@@ -55,7 +58,8 @@ class Video:
         timeout: tuple[float, float] | None = None,
         hwaccel: str = "none",
     ) -> None:
-        self._name, self._patience = name, timeout[1] if timeout else float("inf")
+        self._name, self._timed = name, timeout is not None  # a device's driver, standard input wait as they like
+        self.patience = timeout[1] if timeout else READ_TIMEOUT
         self._error: type[SourceError] = SourceError if live is False else SourceAway
         self.corrupt = 0
         self.decoding = 0.0
@@ -83,6 +87,8 @@ class Video:
         self._upright = Upright(self._stream.sample_aspect_ratio)
         self.width, self.height = decoder.width, decoder.height
         self.codec = f"{decoder.name} on the GPU" if decoder.is_hwaccel else decoder.name
+        self._bursts = self.live and self._container.format.name == "hls"
+        self._due_at_0 = float("-inf")
         rate = self._stream.average_rate or self._stream.guessed_rate
         self.rate = float(rate) if rate else None
 
@@ -117,11 +123,21 @@ class Video:
                     pts = picture.time
                 else:  # as the first frame over RTSP, which is at 0
                     pts = 0.0 if pts is None else pts + 1 / (self.rate or FOLDER_RATE)
+                if self._bursts:
+                    self._wait_for(pts)
                 yield pts, self._upright(picture)
 
     def packets(self) -> Iterator[av.Packet]:
         """What arrives, undecoded, for whoever wants to know how (`doctor`)."""
         return self._packets()
+
+    def _wait_for(self, pts: float) -> None:
+        """Until the picture is due by its media time: all of a segment comes at once. A late one puts off the rest."""
+        now = time.monotonic()
+        if 0 <= self._due_at_0 + pts - now <= LONGEST_STEP:
+            time.sleep(self._due_at_0 + pts - now)
+        else:
+            self._due_at_0 = now - pts
 
     def _packets(self) -> Iterator[av.Packet]:
         packets = self._container.demux(self._stream)
@@ -143,7 +159,7 @@ class Video:
                 lost = f"{self._name} failed: {error.strerror}"
                 raise (SourceLost(lost) if self.live else SourceError(lost)) from None
             else:
-                silent = time.monotonic() - begun >= self._patience
+                silent = self._timed and time.monotonic() - begun >= self.patience
                 failures = 0
                 yield packet
                 # Cut short by the time-out, FFmpeg first hands out the frame that it held back, and would wait again.
@@ -151,7 +167,7 @@ class Video:
                     raise self._silent()
 
     def _silent(self) -> SourceError:
-        sentence = f"{self._name} sent nothing for {self._patience:g} s"
+        sentence = f"{self._name} sent nothing for {self.patience:g} s"
         return SourceLost(sentence) if self.live else SourceError(sentence)
 
     def _refusal(self, error: Exception) -> SourceError:

@@ -35,15 +35,28 @@ def test_a_prompt_that_cannot_be_had_is_the_streams_sentence(control: Control) -
     assert ask(control.endpoint, "dog").version == 2, "it goes on"
 
 
-@pytest.mark.parametrize("request_", [b"", b"dog", b'{"prompt": 3}', b'{"prompt": "dog", "weights": "x"}', b"\xff\xfe"])
-def test_what_is_no_request_gets_a_sentence(control: Control, request_: bytes) -> None:
+WRONG = [b"", b"dog", b'{"prompt": 3}', b'{"prompt": "dog", "weights": "x"}', b"\xff\xfe", b'{"prompt": "\xff"}']
+
+
+@pytest.mark.parametrize("request_", [*((wrong,) for wrong in WRONG), (b"do", b"g")])
+def test_what_is_no_request_gets_a_sentence_and_it_goes_on(control: Control, request_: tuple[bytes, ...]) -> None:
     with zmq.Context() as context, context.socket(zmq.REQ) as socket:
         socket.setsockopt(zmq.LINGER, 0)
         socket.connect(control.endpoint)
-        socket.send(request_)
+        socket.send_multipart(request_)
         assert socket.poll(20_000)
         answer = msgspec.json.decode(socket.recv())
     assert answer["error"].startswith('The request is not {"prompt": "person"} in JSON')
+    assert ask(control.endpoint, "dog").name == "dog"
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_closing_does_not_wait_for_what_a_defect_has_ended() -> None:
+    def fail(prompt: str) -> Prompt:
+        raise RuntimeError("a defect")
+
+    with Control("tcp://127.0.0.1:*", fail) as control, pytest.raises(ControlError, match="no stream answers"):
+        ask(control.endpoint, "dog", patience=0.5)
 
 
 def test_nobody_there_is_one_sentence_after_some_seconds() -> None:

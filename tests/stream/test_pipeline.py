@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from engines import NANO, EagerEngine, PinnedPrompts, load, prompts_for
+from engines.prompts import PromptBank, Skeleton
 from engines.xpose import XPoseOutput
 from stream.background import Background, Sink
 from stream.camera import Camera
@@ -19,10 +20,13 @@ from stream.frame import Frame
 from stream.messages import TracksMessage
 from stream.pipeline import Pipeline
 from stream.preprocess import Preprocessor
+from stream.recorder import Recorder
 from stream.scheduler import Scheduler
 from stream.sink import SinkError
+from stream.smooth import smooth_recording
 from stream.sources import open_source
 from stream.stop import Stop
+from stream.tune import tune
 from tests.stream.rig import Rig
 from tests.stream.spot import SpotEngine, spot_prompts, write_spot_clip
 from trackers import TrackerConfig
@@ -184,3 +188,26 @@ def test_the_detector_can_be_exchanged_between_two_frames(tmp_path: Path) -> Non
         rig.wait_for_the_end()
     versions = [one.message.prompt.version for one in rig.seen["hall"]]
     assert versions == [1] * 21 + [2] * 39
+
+
+def test_identities_are_not_given_again_after_another_prompt_so_that_a_recording_can_be_smoothed(
+    tmp_path: Path,
+) -> None:
+    clip = str(write_spot_clip(tmp_path / "spot.mp4", 4))
+    person = spot_prompts().skeletons[0]
+    legs = Skeleton("legs", person.keypoints[11:], (), (), person.sigmas[11:])
+    six = PromptBank("legs", 2, (legs,), torch.zeros(1, 512), torch.zeros(1, 6, 512), torch.ones(1, 6) > 0, "", "")
+    other = Detector(SpotEngine(), six)
+    with Recorder(tmp_path / "tracks.parquet") as recorder:
+
+        def exchange(frame: Frame, message: TracksMessage) -> None:
+            recorder.write(message)
+            if message.frame == 20:
+                rig.pipeline.detector = other
+
+        with Rig({"hall": clip}, watcher=exchange) as rig:
+            rig.wait_for_the_end()
+    shapes = {(t.id, len(t.keypoints)) for one in rig.seen["hall"] for t in one.message.tracks}
+    assert shapes == {(1, 17), (2, 6)}
+    assert smooth_recording(tmp_path / "tracks.parquet", tmp_path / "smooth.parquet") >= 60
+    tune(tmp_path / "tracks.parquet", tmp_path / "tracker.yaml")

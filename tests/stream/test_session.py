@@ -26,6 +26,7 @@ from stream.report import JsonLines
 from stream.session import Session
 from stream.sink import SinkError
 from stream.site import Site
+from stream.smooth import tracker_of
 from stream.sources import SourceError
 from tests.stream.spot import SpotEngine, write_spot_clip
 
@@ -75,6 +76,33 @@ def test_a_camera_that_cannot_be_read_ends_alone_and_only_all_together_end_in_an
         run(Site.load(site_file(tmp_path, [{"source": str(tmp_path / "none.mp4")}])))
 
 
+def test_a_damaged_file_fails_alone(tmp_path: Path) -> None:
+    good, bad = str(write_spot_clip(tmp_path / "good.mp4", 1)), tmp_path / "bad.mp4"
+    bad.write_bytes(bytes(5000))
+    out = io.StringIO()
+    site = Site.load(site_file(tmp_path, [{"source": good}, {"source": str(bad)}]))
+    ledgers, _ = run(site, report=JsonLines(out))
+    assert ledgers["good"].published == 15
+    told = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert {"failed"} == {one["state"] for one in told if one["camera"] == "bad" and one["error"]}
+    with pytest.raises(SourceError, match=r"bad\.mp4 is not a video"):
+        run(Site.of(str(bad)), must_open=True)
+
+
+def test_settings_of_the_tracker_hold_and_only_the_others_are_those_for_our_own_weights(tmp_path: Path) -> None:
+    clip = str(write_spot_clip(tmp_path / "spot.mp4", 1))
+    given = {
+        "none": ({}, (0.33, True, 0.04, 5.0)),
+        "single": ({"coast": 0.5, "merges": False}, (0.5, False, 0.04, 5.0)),
+        "preset": ("mocap", (0.33, True, 0.04, 1.0)),
+    }
+    for name, (tracker, expected) in given.items():
+        record = {"record": str(tmp_path / f"{name}.parquet")}
+        run(Site.load(site_file(tmp_path, [{"source": clip}], tracker=tracker, outputs=record)))
+        config = tracker_of(tmp_path / f"{name}.parquet")
+        assert (config.coast, config.merges, config.measurement_noise, config.process_noise) == expected
+
+
 def test_files_in_the_way_are_told_before_anything_is_written(tmp_path: Path) -> None:
     clip = str(write_spot_clip(tmp_path / "door.mp4", 1))
     (tmp_path / "door.parquet").write_text("precious")
@@ -119,6 +147,44 @@ def test_cameras_are_added_and_removed_when_the_file_is_read_again(tmp_path: Pat
         ledgers = session.run(lambda frame, message: seen.append(message.camera))
         changing.join()
     assert set(ledgers) == {"first", "second"} and all(ledger.balanced for ledger in ledgers.values())
+
+
+def exchanged(tmp_path: Path, caplog: pytest.LogCaptureFixture, **outputs: str) -> tuple[dict[str, Any], set[int]]:
+    """A camera whose picture is 320 px wide is, in the file, exchanged for one of 160 px under the same name."""
+    wide = str(write_spot_clip(tmp_path / "wide.mp4", 60))
+    narrow = str(write_spot_clip(tmp_path / "narrow.mp4", 60, size=(160, 120)))
+    path = site_file(tmp_path, [{"name": "door", "source": wide, "realtime": True}], outputs=outputs)
+    messages: list[TracksMessage] = []
+    done: list[str] = []
+
+    def change(frame: Any, message: TracksMessage) -> None:
+        messages.append(message)
+        if len(messages) == 5:
+            site_file(tmp_path, [{"name": "door", "source": narrow, "realtime": True}], outputs=outputs)
+            os.kill(os.getpid(), signal.SIGHUP)
+        if not done and ("going on as before" in caplog.text or message.width == 160):
+            done.append("")
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    ledgers = Session(Site.load(path), path=path, engine=SpotEngine()).run(change)
+    assert ledgers["door"].balanced and ledgers["door"].published == len(messages)
+    assert [message.sequence for message in messages] == list(range(len(messages)))
+    return ledgers, {message.width for message in messages}
+
+
+def test_a_camera_that_is_exchanged_under_its_name_goes_on_counting(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ledgers, widths = exchanged(tmp_path, caplog)
+    assert set(ledgers) == {"door"} and widths == {320, 160}
+
+
+def test_a_camera_whose_file_has_been_begun_is_not_exchanged_but_kept(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ledgers, widths = exchanged(tmp_path, caplog, record=str(tmp_path / "{camera}.parquet"))
+    assert widths == {320} and "door.parquet is written by the camera as it was" in caplog.text
+    assert pq.read_table(tmp_path / "door.parquet").num_rows >= ledgers["door"].published
 
 
 def free_port() -> int:

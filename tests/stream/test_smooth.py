@@ -12,7 +12,7 @@ import pytest
 from stream.messages import TracksMessage
 from stream.recorder import SCHEMA, Recorder
 from stream.sink import SinkError
-from stream.smooth import RecordingError, lists, smooth_recording
+from stream.smooth import RecordingError, lists, smooth_recording, tracker_of
 from stream.tune import TuningError, tracker_config, tune
 from tests.stream.scene import message_of
 from trackers import TrackerConfig
@@ -60,6 +60,23 @@ def test_a_smoothed_recording_is_steadier_and_the_original_stays(recording: Path
     same = pq.read_table(tmp_path / "smooth.parquet", filters=[("track_id", "=", 2)]).sort_by("frame")
     np.testing.assert_array_equal(lists(same, "measured"), lists(rows, "measured"))
     assert table["track_id"].null_count == 1
+
+
+def test_a_recording_is_smoothed_as_it_was_tracked(recording: Path, tmp_path: Path) -> None:
+    own = TrackerConfig(measurement_noise=0.04, process_noise=5.0, damping=float("inf"))
+    presets = {"own": own, "raw": TrackerConfig.preset("raw"), "none": None}
+    for name, tracker in presets.items():
+        with Recorder(tmp_path / f"{name}.parquet", tracker=tracker) as recorder:
+            for index in range(10):
+                recorder.write(message_of(index))
+    assert tracker_of(tmp_path / "own.parquet") == own
+    assert tracker_of(tmp_path / "raw.parquet") == tracker_of(tmp_path / "none.parquet") == TrackerConfig()
+    smooth_recording(tmp_path / "own.parquet", tmp_path / "default.parquet")
+    smooth_recording(tmp_path / "own.parquet", tmp_path / "given.parquet", own)
+    smooth_recording(tmp_path / "own.parquet", tmp_path / "robot.parquet", TrackerConfig())
+    tables = [pq.read_table(tmp_path / f"{name}.parquet") for name in ("default", "given", "robot")]
+    assert tables[0].equals(tables[1]) and not tables[0].equals(tables[2])
+    assert tracker_of(tmp_path / "default.parquet") == own
 
 
 def test_gaps_are_filled_with_coasting_rows(recording: Path, tmp_path: Path) -> None:

@@ -10,8 +10,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import av
@@ -20,7 +22,7 @@ import numpy as np
 import pytest
 
 from stream.frame import Frame
-from stream.sources import SourceError, SourceLost, open_source
+from stream.sources import Reader, SourceError, SourceLost, open_source
 
 Serve = Callable[..., Any]
 ROOT = Path(__file__).parents[2]
@@ -313,6 +315,59 @@ def test_mjpeg_over_http_is_live_and_timed_by_arrival() -> None:
     assert all(frame.captured_at > sent - 0.01 for frame, sent in zip(frames, Mjpeg.sent, strict=True))
     assert frames[-1].captured_at <= time.time() + 0.01
     assert "s3cret" not in str(lost)
+
+
+class Playlist(Files):
+    """A live playlist of segments of 1 s: three from the start on, and one more each second."""
+
+    began = 0.0
+
+    def do_GET(self) -> None:
+        if self.path != "/live.m3u8":
+            super().do_GET()
+            return
+        Playlist.began = Playlist.began or time.monotonic()
+        first = int(time.monotonic() - Playlist.began)
+        lines = ["#EXTM3U", "#EXT-X-VERSION:3", "#EXT-X-TARGETDURATION:1", f"#EXT-X-MEDIA-SEQUENCE:{first}"]
+        for number in range(first, first + 3):
+            lines += ["#EXTINF:1.0,", f"all{number}.ts"]
+        text = "\n".join([*lines, ""]).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/vnd.apple.mpegurl")
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+
+def test_live_hls_comes_in_the_pace_of_its_media_and_not_in_bursts(tmp_path: Path) -> None:
+    options = {"hls_time": "1", "hls_list_size": "0"}
+    with av.open(str(tmp_path / "all.m3u8"), "w", options=options) as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 128, 96, "yuv420p"
+        stream.options = {"preset": "ultrafast", "g": "10", "bf": "0"}
+        for number in range(300):
+            picture = av.VideoFrame.from_ndarray(np.full((96, 128, 3), number % 200, np.uint8), "rgb24")
+            picture.pts, picture.time_base = number, Fraction(1, 10)
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode())
+    with (
+        http_server(partial(Playlist, directory=tmp_path)) as port,
+        open_source(f"http://127.0.0.1:{port}/live.m3u8") as source,
+    ):
+        assert source.live
+        frames = [next(source) for _ in range(25)]
+    assert {frame.clock for frame in frames} == {"arrival"}
+    assert frames[-1].arrived - frames[0].arrived > 2.0  # as long as they are, and not at once
+    steps = np.diff([frame.captured_at for frame in frames])
+    assert np.median(steps) == pytest.approx(0.1, abs=0.03)
+
+
+def test_a_camera_is_stalled_only_when_it_is_silent_for_longer_than_its_kind_may_be() -> None:
+    reader = Reader("rtsp://cam/live", lambda frame: None)
+    for patience, state in ((10.0, "playing"), (2.0, "stalled")):
+        reader._media = SimpleNamespace(live=True, patience=patience)  # type: ignore[assignment]
+        reader._state, reader._latest = "playing", time.monotonic() - 4
+        assert reader.state == state
 
 
 # Refusals

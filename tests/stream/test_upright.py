@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 
@@ -60,6 +61,20 @@ def test_pixels_are_square(aspect: Fraction, width: int, tmp_path: Path) -> None
     assert (frame.width, frame.height) == (width, 96)
     bright = np.nonzero(frame.to_rgb()[5].mean(axis=1) > 120)[0]
     assert bright[-1] + 1 == pytest.approx(width / 4, abs=2)
+
+
+def test_a_photograph_in_a_folder_is_upright_as_the_file_itself_is(tmp_path: Path) -> None:
+    picture = np.full((60, 100, 3), 20, np.uint8)
+    picture[:15, :25] = 230
+    jpeg = cv2.imencode(".jpg", picture)[1].tobytes()
+    orientation = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"  # 6: turn it to the right
+    head = b"\xff\xe1" + (len(orientation) + 2).to_bytes(2, "big") + orientation
+    (tmp_path / "0.jpg").write_bytes(jpeg[:2] + head + jpeg[2:])
+    for spec in (tmp_path, tmp_path / "0.jpg"):
+        with open_source(spec) as source:
+            shown = next(source).to_rgb()
+        assert shown.shape == (100, 60, 3)
+        assert shown[5, -5].mean() > 150 > shown[5, 5].mean()
 
 
 def test_standard_input_is_a_file_that_waits(tmp_path: Path) -> None:
