@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -52,7 +53,7 @@ USER_ERRORS = (
 )
 
 # Of the tracker with weights of our own, which see two who cross as one and whose keypoints are noisy.
-_OWN = {"merges": True, "measurement_noise": 0.04, "process_noise": 5.0}
+_OWN: dict[str, Any] = {"merges": True, "measurement_noise": 0.04, "process_noise": 5.0}
 
 log = logging.getLogger(__name__)
 
@@ -149,7 +150,7 @@ class Session:
         self._publisher = opened.enter_context(Publisher(outputs.publish)) if outputs.publish else None
         detector = pipeline.detector
         usual = _OWN if detector.engine.config.backbone == "conv" else {}
-        tracker = TrackerConfig(**{**usual, **self.site.tracker})
+        tracker = TrackerConfig(**(usual | self.site.tracker))
 
         def start(wanted: CameraSite) -> Camera:
             camera = Camera(

@@ -51,7 +51,8 @@ def tracker_of(recording: Path) -> TrackerConfig:
     """The settings with which it was tracked, as far as it says; the usual ones if they were not meant to filter."""
     try:
         told: dict[str, Any] = json.loads((pq.read_metadata(recording).metadata or {}).get(b"tracker", b"{}"))
-        config = TrackerConfig(**{name: math.inf if value is None else value for name, value in told.items()})
+        told = {name: math.inf if value is None else value for name, value in told.items()}
+        config = TrackerConfig(**told)
     except (AttributeError, TypeError, ValueError) as error:
         raise RecordingError(f"{recording} was tracked with settings that are not known here: {error}") from None
     return TrackerConfig() if config.process_noise >= PRESETS["raw"]["process_noise"] else config
