@@ -228,7 +228,7 @@ def _annotation(entry: dict[str, Any], label: int, count: int) -> Annotation:
         np.array([x, y, x + width, y + height]),
         keypoints,
         label,
-        bool(entry.get("iscrowd")) or not given.any(),
+        bool(entry.get("iscrowd")),
         float(area) if isinstance(area, int | float) and area > 0 else None,
     )
 

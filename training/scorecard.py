@@ -192,7 +192,7 @@ def score(quiz: Quiz, found: list[list[list[Found]]]) -> dict[str, dict[str, flo
         rows = np.flatnonzero(known[:, label])
         truth = [quiz.truth[i][label] for i in rows]
         given = [found[i][label] for i in rows]
-        if not any(not instance.ignore for instances in truth for instance in instances):
+        if not any(_demanded(instance) for instances in truth for instance in instances):
             continue
         confident = [[answer for answer in frame if answer.score > SHOWN] for frame in given]
         empty = [len(frame) for frame, instances in zip(confident, truth, strict=True) if not instances]
@@ -218,7 +218,7 @@ def judge(quiz: Quiz, found: list[list[list[Found]]]) -> Judged | None:
             confident = [answer for answer in given if answer.score > SHOWN]
             for i, c in matched(instances, confident, 0.5):
                 answer, truth = confident[c], instances[i].keypoints
-                if answer.keypoint_scores is None or answer.keypoint_sigmas is None or instances[i].ignore:
+                if answer.keypoint_scores is None or answer.keypoint_sigmas is None or not _demanded(instances[i]):
                     continue
                 told = (truth[:, 2] >= 0) & np.isfinite(answer.keypoints).all(1)
                 error = np.linalg.norm(answer.keypoints - truth[:, :2], axis=1)
@@ -264,8 +264,12 @@ def _input(rgb: NDArray[Any], size: tuple[int, int]) -> NDArray[np.float32]:
 def _hits(instances: Sequence[Instance], given: Sequence[Found]) -> tuple[int, int, int]:
     """How many instances were found at an IoU of 0.5, how many there are, and how many answers count."""
     pairs = matched(instances, given, 0.5)
-    hit = sum(not instances[i].ignore for i, _ in pairs)
-    return hit, sum(not instance.ignore for instance in instances), len(given) - (len(pairs) - hit)
+    hit = sum(_demanded(instances[i]) for i, _ in pairs)
+    return hit, sum(map(_demanded, instances)), len(given) - (len(pairs) - hit)
+
+
+def _demanded(instance: Instance) -> bool:
+    return not instance.ignore and bool((instance.keypoints[:, 2] > 0).any())
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -69,30 +69,59 @@ def near_the_truth(quiz: Quiz, seed: int = 0) -> list[list[list[Found]]]:
     return found
 
 
-def test_ap_is_what_pycocotools_says_of_the_same_predictions(annotated: Path) -> None:
-    quiz = Quiz.of(open_sources([str(annotated)], empty=True), range(4))
-    found = near_the_truth(quiz)
-    ours = scorecard.score(quiz, found)["person"]
-    results = [
+def rows(image: int, answers: list[Found]) -> list[dict[str, Any]]:
+    """What was found of persons in a picture, in COCO's format of results."""
+    return [
         {
-            "image_id": image + 1,
+            "image_id": image,
             "category_id": 1,
             "score": answer.score,
             "keypoints": np.column_stack((answer.keypoints, np.ones(17))).ravel().tolist(),
         }
-        for image, frame in enumerate(found)
-        for answer in frame[0]
+        for answer in answers
     ]
+
+
+def test_ap_is_what_pycocotools_says_of_the_same_predictions(annotated: Path) -> None:
+    quiz = Quiz.of(open_sources([str(annotated)], empty=True), range(4))
+    found = near_the_truth(quiz)
+    ours = scorecard.score(quiz, found)["person"]
+    results = [row for image, frame in enumerate(found) for row in rows(image + 1, frame[0])]
+    assert 0.1 < ours["AP"] < 0.99
+    assert (ours["AP"], ours["AP50"]) == pytest.approx(by_pycocotools(annotated, results), abs=1e-9)
+
+
+def by_pycocotools(annotations: Path, results: list[dict[str, Any]]) -> tuple[float, float]:
+    """AP and AP50 of persons, straight from the annotation file."""
     with contextlib.redirect_stdout(io.StringIO()):
-        truth = COCO(str(annotated))
+        truth = COCO(str(annotations))
         judge = COCOeval(truth, truth.loadRes(results), "keypoints")
         judge.params.catIds = [1]
         judge.evaluate()
         judge.accumulate()
         judge.summarize()
-    assert 0.1 < ours["AP"] < 0.99
-    assert ours["AP"] == pytest.approx(judge.stats[0], abs=1e-9)
-    assert ours["AP50"] == pytest.approx(judge.stats[1], abs=1e-9)
+    return judge.stats[0], judge.stats[1]
+
+
+@pytest.mark.parametrize("crowd", [0, 1])
+def test_a_person_without_keypoints_excuses_one_detection_and_a_crowd_all(tmp_path: Path, crowd: int) -> None:
+    person, other = coco_files.annotation(1, 1, 1, 17), coco_files.annotation(2, 1, 1, 17)
+    nothing = {"keypoints": [0] * 51, "num_keypoints": 0, "bbox": [120, 90, 60, 60], "area": 1900, "iscrowd": crowd}
+    categories = [{"id": 1, "name": "person", "keypoints": coco_files.PERSON}]
+    path = coco_files.write(tmp_path, [person, other | nothing], categories, pictures=1)
+    quiz = Quiz.of(open_sources([str(path)]), [0])
+    found = [Found(i.box, s, points_of(i)) for i, s in zip(quiz.truth[0][0], (0.5, 0.9), strict=True)]
+    found.append(replace(found[1], score=0.8))
+    ours = scorecard.score(quiz, [[found]])["person"]
+    assert ours["AP"] == pytest.approx(by_pycocotools(path, rows(1, found))[0], abs=1e-9)
+    assert ours["AP"] == pytest.approx(1.0 if crowd else 0.5)
+    assert (ours["instances"], ours["recall"]) == (1, 1)
+
+
+def points_of(instance: Any) -> Any:
+    """Its keypoints; in the middle of its box where none is annotated."""
+    known = instance.keypoints[:, 2:] > 0
+    return np.where(known, instance.keypoints[:, :2], instance.box.reshape(2, 2).mean(0))
 
 
 def test_an_absent_category_is_a_false_positive_wherever_it_is_found(tmp_path: Path) -> None:
