@@ -21,6 +21,7 @@ from engines.resize import target_size
 from engines.text import words_of
 from trackers import Detections
 from training.confidence import Judged
+from training.dataset import DataError
 from training.evaluation import Found, matched, oks_ap, pck
 from training.mixture import Mixture
 from training.picture import Picture
@@ -51,14 +52,17 @@ class Quiz:
 
     @classmethod
     def of(cls, data: Mixture, indices: Sequence[int] | NDArray[np.int64]) -> Quiz:
-        """The quiz of these pictures."""
-        chosen = np.asarray(indices, np.int64)
-        sizes, truth = [], []
-        for i in chosen:
-            picture = data[int(i)]
-            sizes.append(picture.size)
-            truth.append(_truth(picture, data))
-        return cls(data, chosen, sizes, truth)
+        """The quiz of those of these pictures that can be read. Raises DataError when there is none."""
+        chosen, sizes, truth = [], [], []
+        for i in map(int, indices):
+            picture = data.readable(i)
+            if picture is not None:
+                chosen.append(i)
+                sizes.append(picture.size)
+                truth.append(_truth(picture, data))
+        if not chosen:
+            raise DataError("There is no picture to evaluate on that can be read.")
+        return cls(data, np.array(chosen), sizes, truth)
 
     @property
     def skeletons(self) -> tuple[Skeleton, ...]:
@@ -163,7 +167,9 @@ def draw_examples(data: Mixture, shots: int, rng: np.random.Generator, among: ND
     for index in rng.permutation(among):
         if all(len(examples) >= shots for examples in chosen):
             break
-        picture = data[int(index)]
+        picture = data.readable(int(index))
+        if picture is None:
+            continue
         taken: set[int] = set()
         for row in np.flatnonzero(~picture.ignore):
             label = int(picture.classes[row])
@@ -180,15 +186,18 @@ def draw_examples(data: Mixture, shots: int, rng: np.random.Generator, among: ND
     return chosen
 
 
-def score(quiz: Quiz, found: list[list[list[Found]]]) -> dict[str, dict[str, float]]:
+def score(
+    quiz: Quiz, found: list[list[list[Found]]], labels: Sequence[int] | None = None
+) -> dict[str, dict[str, float]]:
     """Per category with instances: PCK, AP, recall, precision, instances, and false positives where it is absent.
 
-    Under "mean" the means over these categories. False positives are per picture without any instance of the category
-    in which all of them would be annotated.
+    `labels` are the categories that were asked for, by default all. Under "mean" the means over these. False positives
+    are per picture without any instance of the category in which all of them would be annotated.
     """
     scores: dict[str, dict[str, float]] = {}
     known = np.stack([quiz.data.known(int(i)) for i in quiz.indices])
-    for label, skeleton in enumerate(quiz.skeletons):
+    for label in range(len(quiz.skeletons)) if labels is None else labels:
+        skeleton = quiz.skeletons[label]
         rows = np.flatnonzero(known[:, label])
         truth = [quiz.truth[i][label] for i in rows]
         given = [found[i][label] for i in rows]
