@@ -279,16 +279,16 @@ def train(
     if problems not in ("skip", "refuse"):
         raise typer.BadParameter(f"--problems is {problems!r}; it must be skip or refuse")
     order = training.Order(
-        data,
-        out,
-        Recipe(images, batch, seed, rate),
-        tuple(test or ()),
-        tuple(without or ()),
-        weights,
-        clip,
-        "refuse" if problems == "refuse" else "skip",
-        resume,
-        save_every,
+        data=data,
+        out=out,
+        recipe=Recipe(images=images, batch=batch, seed=seed, rate=rate),
+        test=tuple(test or ()),
+        without=tuple(without or ()),
+        weights=weights,
+        clip=clip,
+        problems="refuse" if problems == "refuse" else "skip",
+        resume=resume,
+        save_every=save_every,
     )
     if export is not None:
         training.export(order, export)
@@ -325,9 +325,20 @@ def evaluate(
 
     names = [name.strip() for name in kinds.split(",")]
     order = exam.Order(
-        weights or NANO, data, out, names, tuple(support or ()), tuple(without or ()), pictures, shots, draws, seed,
-        clip, calibrate, estimate,
-    )  # fmt: skip
+        weights=weights or NANO,
+        data=data,
+        out=out,
+        kinds=names,
+        support=tuple(support or ()),
+        without=tuple(without or ()),
+        pictures=pictures,
+        shots=shots,
+        draws=draws,
+        seed=seed,
+        clip=clip,
+        calibrate=calibrate,
+        estimate=estimate,
+    )
     if mp100:
         exam.evaluate_few_shot(order, episodes, queries)
     else:

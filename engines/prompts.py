@@ -24,8 +24,8 @@ from engines.text import PromptError, UnknownPrompt, WordEncoder
 from engines.xpose import Marked, XPose
 
 __all__ = [
-    "SKELETONS", "Prompt", "PromptBank", "PromptError", "Skeleton", "UnknownPrompt", "embed", "embed_prompts",
-    "find_skeletons", "instance_text", "keypoint_text", "prompts_for",
+    "SKELETONS", "Prompt", "PromptBank", "PromptError", "Skeleton", "UnknownPrompt", "embed", "embed_examples",
+    "embed_prompts", "example_encoder", "find_skeletons", "instance_text", "keypoint_text", "prompts_for",
 ]  # fmt: skip
 
 FORMAT = "xpose-prompts/1"
@@ -137,7 +137,7 @@ def embed_prompts(prompts: Sequence[Prompt], checkpoint: Checkpoint, clip: str |
     texts = _text_encoder(prompts, checkpoint, clip)
     if texts is not None and not any(prompt.examples for prompt in prompts):
         return embed([prompt.skeleton for prompt in prompts], texts)
-    encode = _example_encoder(checkpoint)
+    encode = example_encoder(checkpoint)
     embedded = [_embed_one(prompt, texts, encode) for prompt in prompts]
     own = checkpoint.text_encoder
     return PromptBank(
@@ -152,7 +152,7 @@ def embed_prompts(prompts: Sequence[Prompt], checkpoint: Checkpoint, clip: str |
     )
 
 
-class _Embedded(NamedTuple):
+class Embedded(NamedTuple):
     """One category: [P], [K, P], and [K] True where something is known of the keypoint."""
 
     instance: Tensor
@@ -160,7 +160,7 @@ class _Embedded(NamedTuple):
     known: Tensor
 
     @classmethod
-    def mean(cls, parts: Sequence[_Embedded]) -> _Embedded:
+    def mean(cls, parts: Sequence[Embedded]) -> Embedded:
         """Their mean; of every keypoint over the parts that know it."""
         known = torch.stack([part.known for part in parts]).unsqueeze(-1)
         summed = (torch.stack([part.keypoints for part in parts]) * known).sum(0)
@@ -168,15 +168,19 @@ class _Embedded(NamedTuple):
         return cls(instance, summed / known.sum(0).clamp(min=1), known.any(0)[:, 0])
 
 
-def _embed_one(prompt: Prompt, texts: TextEncoder | None, encode: Encode) -> _Embedded:
+def _embed_one(prompt: Prompt, texts: TextEncoder | None, encode: Encode) -> Embedded:
     parts = []
     if prompt.words and texts is not None:
         said = embed([prompt.skeleton], texts)
-        parts.append(_Embedded(said.instances[0], said.keypoints[0], said.keypoint_mask[0]))
+        parts.append(Embedded(said.instances[0], said.keypoints[0], said.keypoint_mask[0]))
     if prompt.examples:
-        shown = [_Embedded(*encode(example), torch.from_numpy(example.present)) for example in prompt.examples]
-        parts.append(_Embedded.mean(shown))
-    return _Embedded.mean(parts)
+        parts.append(embed_examples(prompt.examples, encode))
+    return Embedded.mean(parts)
+
+
+def embed_examples(examples: Sequence[Example], encode: Encode) -> Embedded:
+    """The mean of the examples of one category: instance [P], keypoints [K, P], and [K] True where one shows it."""
+    return Embedded.mean([Embedded(*encode(one), torch.from_numpy(one.present)) for one in examples])
 
 
 def embed(skeletons: Sequence[Skeleton], encoder: TextEncoder, name: str = "", version: int = 1) -> PromptBank:
@@ -223,7 +227,7 @@ def _text_encoder(prompts: Sequence[Prompt], checkpoint: Checkpoint, clip: str |
     return ClipTextEncoder.read(clip, checkpoint.clip)
 
 
-def _example_encoder(checkpoint: Checkpoint) -> Encode:
+def example_encoder(checkpoint: Checkpoint) -> Encode:
     """What looks at examples; raises PromptError when these weights have nothing of the kind."""
     if checkpoint.model.visual is not None:
         return partial(encode_example, checkpoint.model)

@@ -23,6 +23,7 @@ from stream.prepare import CLIP
 from stream.report import LiveTable, table_of
 from stream.session import Session
 from stream.site import Site
+from training.dataset import make_folder
 from training.evaluation import Found, idf1, oks_ap, pck
 from training.truth import Truth
 
@@ -31,7 +32,7 @@ ROOT = Path(__file__).parents[1]
 
 def demo(out: Path) -> dict[str, Any]:
     """Stream the clip with a subscriber in another process; write overlay, recording and figures into `out`."""
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     files = {"overlay": out / "demo.mp4", "recording": out / "demo.parquet", "messages": out / "demo.jsonl"}
     for path in out.glob("demo.*"):  # of an earlier demo, killed perhaps
         path.unlink()

@@ -39,6 +39,8 @@ def tracker_settings(name: str) -> dict[str, Any]:
     try:
         settings: dict[str, Any] = yaml.safe_load(Path(name).read_text())
         TrackerConfig(**settings)
+    except OSError as error:
+        raise TuningError(f"the tracker settings {name} cannot be read: {error.strerror}") from None
     except (TypeError, ValueError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split()).removeprefix("TrackerConfig.__init__() ")
         raise TuningError(f"{name} holds no tracker settings as `tune` writes them: {reason}") from None

@@ -58,17 +58,11 @@ def smooth(times: Floats, measured: Floats, sizes: Floats, centres: Floats, conf
 
 
 def _both_ways(
-    times: Floats,
-    measured: Floats,
-    sizes: Floats,
-    body: Floats,
-    noise: Floats,
-    config: TrackerConfig,
-    learn: bool = True,
+    times: Floats, measured: Floats, sizes: Floats, body: Floats, noise: Floats, config: TrackerConfig
 ) -> tuple[Floats, Floats, Floats, Floats]:
     """Positions and velocities [F, P, 2], variances [F, P] px^2 and the noise learnt [1, P].
 
-    The body's velocities [F, 2] are given; points move on their own beside it. Without `learn` noise is as given.
+    The body's velocities [F, 2] are given; points move on their own beside it.
     """
     frames, points = measured.shape[:2]
     seen = ~np.isnan(measured[..., 0])
@@ -89,7 +83,7 @@ def _both_ways(
             motion.bodies["velocity"] = body[frame - 1]
             motion = motion.predicted(interval, config.process_noise**2 * area, config.damping, np.zeros(1))
         ahead.append(motion)
-        terms[2:] = [[-math.expm1(-interval / seconds) * learn] for seconds in (NOISE_MEMORY, LEAN_MEMORY)]
+        terms[2:] = [[-math.expm1(-interval / seconds)] for seconds in (NOISE_MEMORY, LEAN_MEMORY)]
         assumed = np.broadcast_to(config.measurement_noise**2 * area[:, None] * noise, (1, points)).copy()
         motion = motion.corrected(measured[frame][None], assumed, terms)
         after.append(motion)

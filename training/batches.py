@@ -80,10 +80,25 @@ def _batches(
             # The same shape on all ranks: they wait for each other.
             size = sizes[np.random.default_rng((seed, seen, 1)).choice(len(sizes), p=shares)]
             rng = np.random.default_rng((seed, seen, 2, rank))
-            chosen = order[start : start + batch]
-            pictures = [augment(data[index], size, data.mirrored, rng) for index in chosen]
-            yield collate(pictures, np.stack([data.known(index) for index in chosen]))
+            pictures, known = [], []
+            for index in order[start : start + batch].tolist():
+                index, picture = _readable(data, index, rng)
+                pictures.append(augment(picture, size, data.mirrored, rng))
+                known.append(data.known(index))
+            yield collate(pictures, np.stack(known))
             seen += together
+
+
+def _readable(data: Mixture, index: int, rng: np.random.Generator) -> tuple[int, Picture]:
+    """A picture with its index: the one asked for, or another where that cannot be read."""
+    picture = data.readable(index)
+    if picture is not None:
+        return index, picture
+    for other in rng.permutation(len(data)).tolist():
+        picture = data.readable(other)
+        if picture is not None:
+            return other, picture
+    raise DataError("None of the pictures to train on can be read.")
 
 
 def augment(picture: Picture, size: tuple[int, int], mirrored: NDArray[np.int64], rng: np.random.Generator) -> Picture:
@@ -148,12 +163,6 @@ def normalise(rgb: Tensor) -> Tensor:
     mean, spread = torch.tensor((MEAN, SPREAD)).view(2, 3, 1, 1).mul(255)
     planes = rgb.permute(0, 3, 1, 2).contiguous()  # while they are bytes
     return planes.float().sub_(mean).mul_(1 / spread)
-
-
-def shrink(picture: Picture, size: tuple[int, int]) -> Picture:
-    """The whole picture at another size, as at inference."""
-    height, width = picture.size
-    return crop(picture, (0, 0, width, height), size)
 
 
 def _ahead(items: Iterator[Batch]) -> Iterator[Batch]:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.prompts import SKELETONS, Skeleton, instance_text
-from training.dataset import DataError
+from training.dataset import DataError, Unreadable
 from training.picture import Picture
 
 SIGMA = 0.05  # of keypoints of which no skeleton file tells more
@@ -41,7 +41,6 @@ class Problem:
 class Annotation:
     """One instance: box [4] xyxy px, keypoints [K, 3] with v as in Picture, its class, area px^2 where it is given."""
 
-    id: int
     box: NDArray[np.float64]
     keypoints: NDArray[np.float64]
     label: int
@@ -52,7 +51,8 @@ class Annotation:
 @dataclass(slots=True)
 class _Image:
     path: Path
-    id: int
+    id: int | str
+    size: tuple[float, float] | None  # width and height, where the file tells them
     annotations: list[Annotation] = field(default_factory=list)
 
 
@@ -90,11 +90,13 @@ class CocoFile:
         """A file does not grow."""
 
     def __getitem__(self, index: int) -> Picture:
-        """Raises DataError when the picture cannot be read."""
+        """Raises DataError when the picture cannot be read, Unreadable where problems are to be skipped."""
         image = self._images[index]
         bgr = cv2.imread(str(image.path), cv2.IMREAD_COLOR)
         if bgr is None:
-            raise DataError(f"{self.path}: the picture {image.path} of image {image.id} cannot be read.")
+            reason = "it is damaged or no picture" if image.path.is_file() else "it is gone"
+            kind = DataError if self._refuse else Unreadable
+            raise kind(f"{self.path}: the picture {image.path} of image {image.id} cannot be read ({reason}).")
         room = max(len(skeleton.keypoints) for skeleton in self.skeletons)
         keypoints = np.tile(np.array((0, 0, -1), np.float32), (len(image.annotations), room, 1))
         for row, annotation in zip(keypoints, image.annotations, strict=True):
@@ -109,6 +111,10 @@ class CocoFile:
             np.array([a.ignore for a in image.annotations], bool),
             np.array([a.area or np.nan for a in image.annotations], np.float32),
         )
+
+    def ids(self, index: int) -> tuple[Any, tuple[Any, ...]]:
+        """The file's own, of a picture and of the classes."""
+        return self._images[index].id, tuple(self._labels)
 
     def summary(self) -> str:
         """What was left out and why, for a log; empty when nothing was."""
@@ -127,45 +133,60 @@ class CocoFile:
         skeletons: list[Skeleton] = []
         labels: dict[Any, int] = {}
         for entry in content["categories"]:
-            if not isinstance(entry, dict) or "id" not in entry or not str(entry.get("name", "")).strip():
+            if not isinstance(entry, dict) or not _is_id(entry.get("id")) or not str(entry.get("name", "")).strip():
                 self._problem(f"category {entry!r:.60}", "has no id or no name")
+                continue
+            name, edges = f"category {entry['id']}", entry.get("skeleton") or []
+            if entry["id"] in labels:
+                self._problem(name, "is there twice")
                 continue
             names = entry.get("keypoints") or [f"keypoint {i + 1}" for i in range(counts[entry["id"]])]
             if not names:
                 continue  # a category without keypoints, as most of COCO's
+            if not isinstance(names, list):
+                self._problem(name, "has keypoints that are no list of names")
+                continue
             names = [str(name) for name in names]
             if len(set(names)) < len(names):
-                self._problem(f"category {entry['id']}", "names a keypoint twice")
+                self._problem(name, "names a keypoint twice")
                 continue
+            if not _are_edges(edges):
+                self._problem(name, "has a skeleton that is no list of pairs of numbers")
+                edges = []  # which training can do without
             labels[entry["id"]] = len(skeletons)
-            skeletons.append(_skeleton(str(entry["name"]).replace(",", " "), names, entry.get("skeleton") or []))
+            skeletons.append(_skeleton(str(entry["name"]).replace(",", " "), names, edges))
         return tuple(skeletons), labels
 
     def _pictures(self, content: dict[str, Any]) -> list[_Image]:
         found: dict[Any, _Image] = {}
         for entry in content["images"]:
-            if not isinstance(entry, dict) or "id" not in entry or not isinstance(entry.get("file_name"), str):
+            told = isinstance(entry, dict) and _is_id(entry.get("id")) and isinstance(entry.get("file_name"), str)
+            if not told:
                 self._problem(f"image {entry!r:.60}", "has no id or no file name")
                 continue
             path = self._picture(entry["file_name"])
             if path is None:
                 self._problem(f"image {entry['id']}", f"is not in {self.folder} ({entry['file_name']})")
                 continue
-            found[entry["id"]] = _Image(path, entry["id"])
-        missing = {entry.get("id") for entry in content["images"] if isinstance(entry, dict)} - found.keys()
+            found[entry["id"]] = _Image(path, entry["id"], _size(entry))
+        ids = [entry.get("id") for entry in content["images"] if isinstance(entry, dict)]
+        missing = {number for number in ids if _is_id(number)} - found.keys()
         for entry in content["annotations"]:
             if not isinstance(entry, dict):
                 self._problem(f"annotation {entry!r:.60}", "is no mapping")
                 continue
-            label, image = self._labels.get(entry.get("category_id")), found.get(entry.get("image_id"))
-            if label is None or entry.get("image_id") in missing:
-                continue  # of a category without keypoints, or already told
             name = f"annotation {entry.get('id', '?')}"
+            if not _is_id(entry.get("category_id")) or not _is_id(entry.get("image_id")):
+                self._problem(name, "has no id of a category or of an image")
+                continue
+            label, image = self._labels.get(entry["category_id"]), found.get(entry["image_id"])
+            if label is None or entry["image_id"] in missing:
+                continue  # of a category without keypoints, or already told
             if image is None:
-                self._problem(name, f"is of image {entry.get('image_id')}, which is not there")
+                self._problem(name, f"is of image {entry['image_id']}, which is not there")
                 continue
             try:
-                image.annotations.append(_annotation(entry, label, len(self.skeletons[label].keypoints)))
+                image.annotations.append(_annotation(entry, label, len(self.skeletons[label].keypoints), image.size))
             except (TypeError, ValueError) as error:
                 self._problem(name, str(error))
         return list(found.values())
@@ -197,12 +218,28 @@ def _keypoint_counts(annotations: Iterable[Any]) -> dict[Any, int]:
         category, points = (
             (entry.get(name) for name in ("category_id", "keypoints")) if isinstance(entry, dict) else (0, 0)
         )
-        if isinstance(points, list) and points and not counts[category]:
+        if isinstance(points, list) and points and _is_id(category) and not counts[category]:
             counts[category] = len(points) if isinstance(points[0], list) else len(points) // 3
     return counts
 
 
-def _annotation(entry: dict[str, Any], label: int, count: int) -> Annotation:
+def _is_id(value: Any) -> bool:
+    return isinstance(value, int | str)
+
+
+def _are_edges(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(edge, list) and len(edge) == 2 and all(isinstance(end, int) for end in edge) for edge in value
+    )
+
+
+def _size(entry: dict[str, Any]) -> tuple[Any, Any] | None:
+    width, height = entry.get("width"), entry.get("height")
+    told = all(isinstance(side, int | float) and side > 0 for side in (width, height))
+    return (width, height) if told else None
+
+
+def _annotation(entry: dict[str, Any], label: int, count: int, size: tuple[float, float] | None) -> Annotation:
     """Raises ValueError or TypeError saying what is wrong."""
     box, points = entry.get("bbox"), entry.get("keypoints")
     if points is None:
@@ -218,22 +255,23 @@ def _annotation(entry: dict[str, Any], label: int, count: int) -> Annotation:
     x, y, width, height = map(float, box)
     if not (np.isfinite([x, y, width, height]).all() and width > 0 and height > 0):
         raise ValueError("has an empty box")
+    if size is not None and not (x < size[0] and y < size[1] and x + width > 0 and y + height > 0):
+        raise ValueError("has a box outside its picture")
     given = keypoints[:, 2] > 0
     if not np.isfinite(keypoints[given]).all() or not np.isin(keypoints[given, 2], (1, 2)).all():
         raise ValueError("has keypoints that are not finite or a visibility other than 0, 1 and 2")
     keypoints[~given] = (0, 0, -1)  # the format does not tell what is outside the picture from what was left out
     area = entry.get("area")
     return Annotation(
-        int(entry.get("id", 0)),
         np.array([x, y, x + width, y + height]),
         keypoints,
         label,
-        bool(entry.get("iscrowd")) or not given.any(),
+        bool(entry.get("iscrowd")),
         float(area) if isinstance(area, int | float) and area > 0 else None,
     )
 
 
-def _skeleton(category: str, names: list[str], edges: list[Any]) -> Skeleton:
+def _skeleton(category: str, names: list[str], edges: list[list[int]]) -> Skeleton:
     """From our own file when there is one with these keypoints, which knows sigmas; else from the annotation file."""
     path = SKELETONS / f"{instance_text(category).replace(' ', '_')}.yaml"
     for known in (path, SKELETONS / "person.yaml", SKELETONS / "animal.yaml"):  # AP-10K has one skeleton for all
@@ -242,8 +280,7 @@ def _skeleton(category: str, names: list[str], edges: list[Any]) -> Skeleton:
             return Skeleton(category, own.keypoints, own.edges, own.pairs, own.sigmas)
     place = {_plain(name): i for i, name in enumerate(names)}
     pairs = [(i, place[other]) for name, i in place.items() if (other := _opposite(name)) in place]
-    fit = [(int(a) - 1, int(b) - 1) for a, b in (edge for edge in edges if isinstance(edge, list) and len(edge) == 2)]
-    fit = [(a, b) for a, b in fit if 0 <= a < len(names) and 0 <= b < len(names) and a != b]
+    fit = [(a - 1, b - 1) for a, b in edges if 0 < a <= len(names) and 0 < b <= len(names) and a != b]
     return Skeleton(category, tuple(names), tuple(fit), tuple(pairs), (SIGMA,) * len(names))
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from bisect import bisect_right
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +16,20 @@ from training.picture import Picture
 
 class DataError(ValueError):
     """Data that cannot be trained on or evaluated with; the message is one sentence."""
+
+
+class Unreadable(DataError):
+    """A picture that cannot be read, and that may be left out."""
+
+
+def make_folder(path: Path) -> None:
+    """Make the folder of results where there is none yet; raises DataError when nothing can be written there."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{path} cannot be the folder of results ({error.strerror}); choose another --out.") from None
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise DataError(f"{path} cannot be the folder of results (no permission); choose another --out.")
 
 
 class Bank:
@@ -50,6 +66,10 @@ class Bank:
 
     def __len__(self) -> int:
         return self._ends[-1] if self._ends else 0
+
+    def ids(self, index: int) -> tuple[Any, tuple[Any, ...]]:
+        """Of a picture and of the classes: their numbers from 0 and from 1."""
+        return index, tuple(range(1, len(self.skeletons) + 1))
 
     def __getitem__(self, index: int) -> Picture:
         number = bisect_right(self._ends, index)

@@ -85,7 +85,8 @@ def oks_ap(
     """COCO's keypoint AP, AP50, AP75 and AR (20 predictions per frame), computed by pycocotools.
 
     An instance's area is its silhouette's, or 0.53 of its box where that is unknown. Ignored instances are COCO's
-    crowds: what matches them is dropped. Keypoints that were not given are wrong. NaN without any instance to find.
+    crowds: all that matches them is dropped; of what matches one without annotated keypoints, one prediction is.
+    Keypoints that were not given are wrong. NaN without any instance to find.
 
     Args:
         truth, predicted: per frame the instances and the predictions, equally long.

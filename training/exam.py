@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,13 @@ from rich.console import Console
 from rich.table import Table
 
 from engines.checkpoint import Checkpoint, load, save
-from engines.prompts import SKELETONS, find_skeletons, instance_text
-from engines.text import PromptError
+from engines.prompts import SKELETONS, Skeleton, find_skeletons, instance_text
 from training import scorecard
 from training.confidence import Judged, plot_reliability
-from training.dataset import DataError
+from training.dataset import DataError, make_folder
 from training.evaluation import Found
 from training.fewshot import few_shot
+from training.mixture import Mixture
 from training.nearest import borrowed, nearest
 from training.scorecard import Quiz
 from training.sources import open_sources
@@ -57,7 +58,10 @@ def evaluate(order: Order) -> dict[str, Any]:
     for kind in order.kinds:
         if kind not in KINDS:
             raise DataError(f"There is no kind of prompt '{kind}'; there are: {', '.join(KINDS)}.")
+    make_folder(order.out)
     checkpoint = _on_device(load(order.weights))
+    if order.calibrate is not None:
+        _require_calibration(order, checkpoint)
     if order.estimate:
         model = checkpoint.model
         model.confidence, model.config = None, replace(model.config, confidence="estimated")
@@ -67,46 +71,48 @@ def evaluate(order: Order) -> dict[str, Any]:
         raise DataError("The data that the examples come from has other categories than the data to evaluate on.")
     rng = np.random.default_rng(order.seed)
     count = min(order.pictures or len(data), len(data))
-    if support is data and "example" in order.kinds:
+    if support is data and not {"example", "both"}.isdisjoint(order.kinds):
         count = min(count, max(1, len(data) * 3 // 4))  # the rest is where the examples come from
     quiz = Quiz.of(data, range(count))
     among = np.arange(count if support is data else 0, len(support))
-    order.out.mkdir(parents=True, exist_ok=True)
-    result: dict[str, Any] = {"weights": str(order.weights), "data": list(order.data), "pictures": count, "kinds": {}}
+    result: dict[str, Any] = {"weights": str(order.weights), "data": list(order.data), "pictures": len(quiz.indices)}
+    result |= {"kinds": {}, "not asked": {}}
     for kind in order.kinds:
         answers = list(_answers(kind, checkpoint, quiz, order, support, among, rng))
+        left_out = _left_out(kind, checkpoint, quiz, [labels for labels, _ in answers])
+        result["not asked"] |= {kind: left_out} if left_out["categories"] else {}
         if not answers:
+            print(f"Nothing was prompted by {kind}: {left_out['why']}.")
             continue
-        scores = [scorecard.score(quiz, found) for found in answers]
-        result["kinds"][kind] = _mean(scores)
-        _show(kind, result["kinds"][kind])
-        if kind == "words" and (judged := scorecard.judge(quiz, answers[0])) is not None:
-            result["confidence"] = _confidence(judged, order)
+        result["kinds"][kind] = _mean([scorecard.score(quiz, found, labels) for labels, found in answers])
+        _show(kind, result["kinds"][kind], left_out)
         if kind == "words":
-            _write(order.out / "predictions.json", _predictions(quiz, answers[0]))
-    result |= _compared(result["kinds"])
+            found = answers[0][1]
+            _write_predictions(order.out, quiz, found)
+            if (judged := scorecard.judge(quiz, found)) is not None:
+                result["confidence"] = _confidence(judged, order)
+    result |= _compared(result["kinds"]) | _unreadable({data, support})
     _write(order.out / "eval.json", result)
     Console().print({name: result[name] for name in ("confidence", "compared") if name in result})
+    if order.calibrate is not None and "confidence" not in result:
+        raise DataError(f"{order.calibrate} was not written: no detection in words matches an instance.")
     return result
 
 
 def evaluate_few_shot(order: Order, episodes: int, queries: int) -> dict[str, Any]:
     """MP-100's protocol on each of the data (one annotation file per split); writes `few-shot.json`."""
+    if order.calibrate is not None:
+        raise DataError("MP-100's protocol calibrates nothing; leave out --calibrate or --mp100.")
+    make_folder(order.out)
     checkpoint = _on_device(load(order.weights))
-    order.out.mkdir(parents=True, exist_ok=True)
+    opened = {name: open_sources([name], without=order.without) for name in order.data}
     splits = {
-        name: few_shot(
-            checkpoint,
-            open_sources([name], without=order.without),
-            order.shots,
-            episodes=episodes,
-            queries=queries,
-            seed=order.seed,
-        )
-        for name in order.data
+        name: few_shot(checkpoint, data, order.shots, episodes=episodes, queries=queries, seed=order.seed)
+        for name, data in opened.items()
     }
     mean = float(np.mean([scores["mean"] for scores in splits.values()]))
     result = {"weights": str(order.weights), "shots": order.shots, "PCK@0.2": splits, "mean of splits": mean}
+    result |= _unreadable(opened.values())
     _write(order.out / "few-shot.json", result)
     table = Table(title=f"PCK@0.2, {order.shots} shot", title_justify="left")
     for heading in ("data", "category", "PCK@0.2"):
@@ -118,47 +124,88 @@ def evaluate_few_shot(order: Order, episodes: int, queries: int) -> dict[str, An
     return result
 
 
+def _require_calibration(order: Order, checkpoint: Checkpoint) -> None:
+    """Raises DataError where this evaluation will have nothing to calibrate."""
+    if "words" not in order.kinds:
+        raise DataError("Confidence is calibrated on prompts in words; add words to --kinds or leave out --calibrate.")
+    if order.estimate:
+        raise DataError("--estimate leaves out what --calibrate changes; choose one of them.")
+    if checkpoint.model.confidence is None:
+        raise DataError(f"{order.weights} has no learned confidence, so there is nothing to calibrate.")
+
+
 def _answers(
     kind: str,
     checkpoint: Checkpoint,
     quiz: Quiz,
     order: Order,
-    support: Any,
+    support: Mixture,
     among: np.ndarray,
     rng: np.random.Generator,
-) -> Any:
-    """The answers to one kind of prompt, several times where it depends on the examples that were drawn."""
+) -> Iterator[tuple[list[int], Answers]]:
+    """The categories asked for and the answers, several times where they depend on the examples that were drawn."""
     clip = str(order.clip) if order.clip else None
+    readable = scorecard.readable(checkpoint, quiz.skeletons)
     if kind in ("example", "both"):
-        if checkpoint.model.visual is None and "visual.proj" not in checkpoint.clip:
+        if not _sees_examples(checkpoint):
             return
         for _ in range(order.draws):
             examples = scorecard.draw_examples(support, order.shots, rng, among)
-            labels = range(len(examples)) if kind == "example" else scorecard.readable(checkpoint, quiz.skeletons)
+            usable = range(len(examples)) if kind == "example" else readable
+            labels = [label for label in usable if examples[label]]
             chosen = [given if label in labels else [] for label, given in enumerate(examples)]
-            if any(chosen):
-                yield scorecard.shown(checkpoint, quiz, chosen, kind == "both", clip)
+            if labels:
+                yield labels, scorecard.shown(checkpoint, quiz, chosen, kind == "both", clip)
     elif kind == "nearest":
-        if (found := _nearest(checkpoint, quiz)) is not None:
-            yield found
-    elif scorecard.readable(checkpoint, quiz.skeletons):
+        if labels := _unknown(checkpoint, quiz):
+            yield labels, _nearest(checkpoint, quiz, labels)
+    elif readable:
         seed = {"reworded": order.seed}.get(kind)
         yield (
+            readable,
             scorecard.alone(checkpoint, quiz, clip)
             if kind == "alone"
-            else scorecard.words(checkpoint, quiz, seed, clip)
+            else scorecard.words(checkpoint, quiz, seed, clip),
         )
 
 
-def _nearest(checkpoint: Checkpoint, quiz: Quiz) -> Answers | None:
-    """What the most similar category that the weights know answers; None when all categories are known."""
-    if checkpoint.text_encoder is None:
-        return None
+def _sees_examples(checkpoint: Checkpoint) -> bool:
+    return checkpoint.model.visual is not None or "visual.proj" in checkpoint.clip
+
+
+def _left_out(kind: str, checkpoint: Checkpoint, quiz: Quiz, asked: Sequence[Sequence[int]]) -> dict[str, Any]:
+    """The categories that were never asked for, and why."""
+    once = {label for labels in asked for label in labels}
+    no_example = "no example of them could be drawn"
+    reasons = {
+        "example": no_example,
+        "both": f"the weights cannot read them, or {no_example}",
+        "nearest": "the weights can be asked for them in words",
+    }
+    why = reasons.get(kind, "the weights cannot read them")
+    if kind in ("example", "both") and not _sees_examples(checkpoint):
+        why = "the weights have no encoder of examples"
+    return {"categories": [s.category for label, s in enumerate(quiz.skeletons) if label not in once], "why": why}
+
+
+def _known(checkpoint: Checkpoint) -> list[Skeleton]:
+    """The categories with a skeleton file that the weights were trained on."""
+    assert checkpoint.text_encoder is not None
     files = {instance_text(path.stem) for path in SKELETONS.glob("*.yaml")}
-    known = find_skeletons([name for name in checkpoint.text_encoder.categories if name in files])
-    labels = [i for i, s in enumerate(quiz.skeletons) if instance_text(s.category) not in {k.category for k in known}]
-    if not labels:
-        return None
+    return find_skeletons([name for name in checkpoint.text_encoder.categories if name in files])
+
+
+def _unknown(checkpoint: Checkpoint, quiz: Quiz) -> list[int]:
+    """The categories that the weights were not trained on; none where CLIP reads every word."""
+    if checkpoint.text_encoder is None:
+        return []
+    known = {skeleton.category for skeleton in _known(checkpoint)}
+    return [label for label, s in enumerate(quiz.skeletons) if instance_text(s.category) not in known]
+
+
+def _nearest(checkpoint: Checkpoint, quiz: Quiz, labels: Sequence[int]) -> Answers:
+    """What the most similar category that the weights know answers."""
+    known = _known(checkpoint)
     found: Answers = [[[] for _ in quiz.skeletons] for _ in quiz.indices]
     for label in labels:
         other, chosen = nearest(quiz.skeletons[label], known)
@@ -174,8 +221,7 @@ def _confidence(judged: Judged, order: Order) -> dict[str, Any]:
     measures: dict[str, Any] = judged.measures()
     if order.calibrate is not None:
         again = load(order.weights)
-        if again.model.confidence is None:
-            raise PromptError(f"{order.weights} has no learned confidence, so there is nothing to calibrate.")
+        assert again.model.confidence is not None
         slope, offset, scale = judged.calibration()
         again.model.confidence.calibrate(slope, offset, scale)
         fitted = {"slope": slope, "offset": offset, "scale": scale, "data": list(order.data)}
@@ -185,12 +231,23 @@ def _confidence(judged: Judged, order: Order) -> dict[str, Any]:
 
 
 def _compared(kinds: dict[str, Any]) -> dict[str, Any]:
-    """How much other words, examples and a pass of one's own change the mean PCK@0.1."""
-    if "words" not in kinds or "mean" not in kinds["words"]:
-        return {}
-    words = kinds["words"]["mean"]["PCK@0.1"]
-    others = {kind: scores["mean"]["PCK@0.1"] for kind, scores in kinds.items() if kind != "words" and "mean" in scores}
-    return {"compared": {f"{kind} - words, PCK@0.1": value - words for kind, value in others.items()}}
+    """How much other words, examples and a pass of one's own change the mean PCK@0.1 of what was asked both ways."""
+    words = kinds.get("words", {})
+    differences = {}
+    for kind, scores in kinds.items():
+        shared = [name for name in scores if name in words and name != "mean"]
+        if kind != "words" and shared:
+            change = [scores[name]["PCK@0.1"] - words[name]["PCK@0.1"] for name in shared]
+            differences[f"{kind} - words, PCK@0.1"] = float(np.mean(change))
+    return {"compared": differences} if words else {}
+
+
+def _unreadable(data: Iterable[Mixture]) -> dict[str, int]:
+    """How many pictures could not be read, told also on standard output; empty where there are none."""
+    count = sum(len(mixture.unreadable) for mixture in data)
+    if count:
+        print(f"Pictures that could not be read and were left out: {count}.")
+    return {"unreadable pictures": count} if count else {}
 
 
 def _mean(draws: Sequence[dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
@@ -205,26 +262,27 @@ def _mean(draws: Sequence[dict[str, dict[str, float]]]) -> dict[str, dict[str, f
     }
 
 
-def _predictions(quiz: Quiz, found: Answers) -> list[dict[str, Any]]:
-    """COCO's format of keypoint results; image and category are numbers of the quiz, from 0 and 1."""
-    rows = []
-    for image, frame in enumerate(found):
-        for label, answers in enumerate(frame):
-            for answer in answers:
-                points = np.column_stack([answer.keypoints, np.ones(len(answer.keypoints))]).round(3)
-                rows.append(
-                    {
-                        "image_id": int(quiz.indices[image]),
-                        "category_id": label + 1,
-                        "keypoints": points.ravel().tolist(),
-                        "score": round(answer.score, 6),
-                    }
-                )
-    return rows
+def _write_predictions(folder: Path, quiz: Quiz, found: Answers) -> None:
+    """COCO's format of keypoint results with the ids of the annotation file; a file for each of several sources."""
+    rows: list[list[dict[str, Any]]] = [[] for _ in quiz.data.sources]
+    for index, frame in zip(quiz.indices.tolist(), found, strict=True):
+        source, image, categories = quiz.data.ids(index)
+        for label, category in categories.items():
+            rows[source] += [_result(image, category, answer) for answer in frame[label]]
+    for number, results in enumerate(rows, start=1):
+        _write(folder / ("predictions.json" if len(rows) == 1 else f"predictions-{number}.json"), results)
 
 
-def _show(kind: str, scores: dict[str, dict[str, float]]) -> None:
-    table = Table(title=f"prompted by {kind}", title_justify="left")
+def _result(image: Any, category: Any, answer: Found) -> dict[str, Any]:
+    points = np.column_stack([answer.keypoints, np.ones(len(answer.keypoints))]).round(3)
+    score = round(answer.score, 6)
+    return {"image_id": image, "category_id": category, "keypoints": points.ravel().tolist(), "score": score}
+
+
+def _show(kind: str, scores: dict[str, dict[str, float]], left_out: dict[str, Any]) -> None:
+    names = ", ".join(left_out["categories"])
+    caption = f"Not asked for, as {left_out['why']}: {names}." if names else None
+    table = Table(title=f"prompted by {kind}", title_justify="left", caption=caption, caption_justify="left")
     for heading in ("category", "instances", *COLUMNS):
         table.add_column(heading)
     for category, values in scores.items():
@@ -239,4 +297,13 @@ def _on_device(checkpoint: Checkpoint) -> Checkpoint:
 
 
 def _write(path: Path, content: Any) -> None:
-    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(_plain(content), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _plain(content: Any) -> Any:
+    """The same with None for NaN, which JSON does not have."""
+    if isinstance(content, dict):
+        return {name: _plain(part) for name, part in content.items()}
+    if isinstance(content, list | tuple):
+        return [_plain(part) for part in content]
+    return None if isinstance(content, float) and math.isnan(content) else content

@@ -14,11 +14,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from engines.checkpoint import Checkpoint
 from engines.example import Example, normalised
-from engines.prompt import Prompt
-from engines.prompts import PromptBank, embed_prompts
+from engines.prompts import embed_examples, example_encoder
 from training.mixture import Mixture
 
 AT_ONCE = 15
@@ -37,6 +37,7 @@ def few_shot(
     """PCK per category that has more than `shots` instances, and under "mean" that of all."""
     rng = np.random.default_rng(seed)
     places = _instances(data)
+    encode = example_encoder(checkpoint)
     scores: dict[str, float] = {}
     for label, skeleton in enumerate(data.skeletons):
         if len(places[label]) <= shots:
@@ -46,9 +47,9 @@ def few_shot(
             drawn = rng.permutation(len(places[label]))[: shots + queries]
             examples = [_example(data, *places[label][i]) for i in drawn]
             support, asked = examples[:shots], examples[shots:]
-            bank = embed_prompts([Prompt(skeleton, words=False, examples=tuple(support))], checkpoint)
-            known = np.any([example.present for example in support], axis=0)
-            for query, points in zip(asked, _answers(checkpoint, bank, asked), strict=True):
+            prompts = [tensor[None] for tensor in embed_examples(support, encode)]
+            known = prompts[-1][0].numpy()
+            for query, points in zip(asked, _answers(checkpoint, prompts, asked), strict=True):
                 counted = known & query.present
                 if counted.any():
                     size = float((query.box[2:] - query.box[:2]).max())
@@ -65,11 +66,13 @@ def accuracy(points: NDArray[np.float64], truth: NDArray[np.float64], size: floa
 
 
 @torch.inference_mode()
-def _answers(checkpoint: Checkpoint, bank: PromptBank, asked: Sequence[Example]) -> Iterator[NDArray[np.float64]]:
+def _answers(
+    checkpoint: Checkpoint, prompts: Sequence[Tensor], asked: Sequence[Example]
+) -> Iterator[NDArray[np.float64]]:
     """Keypoints [K, 2] in every query's picture, of the group that fits its box and is sure of it."""
     config, device = checkpoint.model.config, next(checkpoint.model.parameters()).device
     size = np.array((config.long_side, config.short_side))
-    prompts = [tensor.to(device) for tensor in (bank.instances, bank.keypoints, bank.keypoint_mask)]
+    prompts = [tensor.to(device) for tensor in prompts]
     for first in range(0, len(asked), AT_ONCE):
         queries = asked[first : first + AT_ONCE]
         views = [query.view(*size.tolist()) for query in queries]
@@ -94,8 +97,11 @@ def _instances(data: Mixture) -> dict[int, list[tuple[int, int]]]:
     """Picture and row of every class's instances that have a keypoint."""
     places: dict[int, list[tuple[int, int]]] = defaultdict(list)
     for index in range(len(data)):
-        picture = data[index]
-        for row in np.flatnonzero(~picture.ignore & (picture.keypoints[..., 2] > 0).any(1)):
+        picture = data.readable(index)
+        if picture is None:
+            continue
+        inside = (picture.boxes[:, :2] < picture.boxes[:, 2:]).all(1)
+        for row in np.flatnonzero(inside & ~picture.ignore & (picture.keypoints[..., 2] > 0).any(1)):
             places[int(picture.classes[row])].append((index, int(row)))
     return places
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engines.prompts import Skeleton, instance_text
+from training.dataset import Unreadable
 from training.picture import Picture
 
 
@@ -22,6 +23,9 @@ class Source(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> Picture: ...
+
+    def ids(self, index: int) -> tuple[Any, tuple[Any, ...]]:
+        """Ids of a picture and of the classes, as results in COCO's format have them."""
 
     def refresh(self) -> None:
         """Take what has been added since."""
@@ -35,11 +39,13 @@ class Mixture:
         sigmas: [C, K] of their keypoints, 1 where a class has fewer.
         mask: [C, K] True where a class has the keypoint.
         mirrored: [C, K] which keypoint takes whose place in a mirror.
+        unreadable: indices of the pictures that `readable` left out so far.
     """
 
     def __init__(self, sources: Sequence[Source], without: Sequence[str] = ()) -> None:
         """Instances of the categories in `without` are left out, as if they had not been annotated."""
         self.sources = tuple(sources)
+        self.unreadable: set[int] = set()
         hidden = {instance_text(name) for name in without}
         found: dict[tuple[str, tuple[str, ...]], Skeleton] = {}
         for source in self.sources:
@@ -78,6 +84,23 @@ class Mixture:
         keypoints[:, :shared] = picture.keypoints[kept, :shared]
         areas = None if picture.areas is None else picture.areas[kept]
         return Picture(picture.rgb, picture.boxes[kept], keypoints, classes[kept], picture.ignore[kept], areas)
+
+    def readable(self, index: int) -> Picture | None:
+        """The picture, or None where it cannot be read and may be left out, which is told once."""
+        try:
+            return self[index]
+        except Unreadable as error:
+            if index not in self.unreadable:
+                print(f"{error} It is left out.", flush=True)
+                self.unreadable.add(index)
+            return None
+
+    def ids(self, index: int) -> tuple[int, Any, dict[int, Any]]:
+        """Number of a picture's source, its id there, and those of the classes that the source has."""
+        number, place = self._find(index)
+        picture, classes = self.sources[number].ids(place)
+        known = zip(self._classes[number].tolist(), classes, strict=True)
+        return number, picture, {label: category for label, category in known if label >= 0}
 
     def known(self, index: int) -> NDArray[np.bool_]:
         """[C] True for the classes whose every instance in that picture is annotated: those of its source."""

@@ -26,7 +26,7 @@ class Picture:
         keypoints: float32 [n, K, 3] x, y and visibility: 2 visible, 1 hidden, 0 outside the picture, -1 not annotated
             or none of the category's.
         classes: int64 [n].
-        ignore: bool [n] neither positive nor negative.
+        ignore: bool [n] neither positive nor negative, as a crowd; what has no annotated keypoint is so without it.
         areas: float32 [n] silhouettes in px^2, NaN where unknown; None once the picture has been changed.
     """
 

@@ -21,6 +21,7 @@ from engines.resize import target_size
 from engines.text import words_of
 from trackers import Detections
 from training.confidence import Judged
+from training.dataset import DataError
 from training.evaluation import Found, matched, oks_ap, pck
 from training.mixture import Mixture
 from training.picture import Picture
@@ -51,14 +52,17 @@ class Quiz:
 
     @classmethod
     def of(cls, data: Mixture, indices: Sequence[int] | NDArray[np.int64]) -> Quiz:
-        """The quiz of these pictures."""
-        chosen = np.asarray(indices, np.int64)
-        sizes, truth = [], []
-        for i in chosen:
-            picture = data[int(i)]
-            sizes.append(picture.size)
-            truth.append(_truth(picture, data))
-        return cls(data, chosen, sizes, truth)
+        """The quiz of those of these pictures that can be read. Raises DataError when there is none."""
+        chosen, sizes, truth = [], [], []
+        for i in map(int, indices):
+            picture = data.readable(i)
+            if picture is not None:
+                chosen.append(i)
+                sizes.append(picture.size)
+                truth.append(_truth(picture, data))
+        if not chosen:
+            raise DataError("There is no picture to evaluate on that can be read.")
+        return cls(data, np.array(chosen), sizes, truth)
 
     @property
     def skeletons(self) -> tuple[Skeleton, ...]:
@@ -163,7 +167,9 @@ def draw_examples(data: Mixture, shots: int, rng: np.random.Generator, among: ND
     for index in rng.permutation(among):
         if all(len(examples) >= shots for examples in chosen):
             break
-        picture = data[int(index)]
+        picture = data.readable(int(index))
+        if picture is None:
+            continue
         taken: set[int] = set()
         for row in np.flatnonzero(~picture.ignore):
             label = int(picture.classes[row])
@@ -180,19 +186,22 @@ def draw_examples(data: Mixture, shots: int, rng: np.random.Generator, among: ND
     return chosen
 
 
-def score(quiz: Quiz, found: list[list[list[Found]]]) -> dict[str, dict[str, float]]:
+def score(
+    quiz: Quiz, found: list[list[list[Found]]], labels: Sequence[int] | None = None
+) -> dict[str, dict[str, float]]:
     """Per category with instances: PCK, AP, recall, precision, instances, and false positives where it is absent.
 
-    Under "mean" the means over these categories. False positives are per picture without any instance of the category
-    in which all of them would be annotated.
+    `labels` are the categories that were asked for, by default all. Under "mean" the means over these. False positives
+    are per picture without any instance of the category in which all of them would be annotated.
     """
     scores: dict[str, dict[str, float]] = {}
     known = np.stack([quiz.data.known(int(i)) for i in quiz.indices])
-    for label, skeleton in enumerate(quiz.skeletons):
+    for label in range(len(quiz.skeletons)) if labels is None else labels:
+        skeleton = quiz.skeletons[label]
         rows = np.flatnonzero(known[:, label])
         truth = [quiz.truth[i][label] for i in rows]
         given = [found[i][label] for i in rows]
-        if not any(not instance.ignore for instances in truth for instance in instances):
+        if not any(_demanded(instance) for instances in truth for instance in instances):
             continue
         confident = [[answer for answer in frame if answer.score > SHOWN] for frame in given]
         empty = [len(frame) for frame, instances in zip(confident, truth, strict=True) if not instances]
@@ -218,7 +227,7 @@ def judge(quiz: Quiz, found: list[list[list[Found]]]) -> Judged | None:
             confident = [answer for answer in given if answer.score > SHOWN]
             for i, c in matched(instances, confident, 0.5):
                 answer, truth = confident[c], instances[i].keypoints
-                if answer.keypoint_scores is None or answer.keypoint_sigmas is None or instances[i].ignore:
+                if answer.keypoint_scores is None or answer.keypoint_sigmas is None or not _demanded(instances[i]):
                     continue
                 told = (truth[:, 2] >= 0) & np.isfinite(answer.keypoints).all(1)
                 error = np.linalg.norm(answer.keypoints - truth[:, :2], axis=1)
@@ -264,8 +273,12 @@ def _input(rgb: NDArray[Any], size: tuple[int, int]) -> NDArray[np.float32]:
 def _hits(instances: Sequence[Instance], given: Sequence[Found]) -> tuple[int, int, int]:
     """How many instances were found at an IoU of 0.5, how many there are, and how many answers count."""
     pairs = matched(instances, given, 0.5)
-    hit = sum(not instances[i].ignore for i, _ in pairs)
-    return hit, sum(not instance.ignore for instance in instances), len(given) - (len(pairs) - hit)
+    hit = sum(_demanded(instances[i]) for i, _ in pairs)
+    return hit, sum(map(_demanded, instances)), len(given) - (len(pairs) - hit)
+
+
+def _demanded(instance: Instance) -> bool:
+    return not instance.ignore and bool((instance.keypoints[:, 2] > 0).any())
 
 
 def _mean(values: Sequence[float]) -> float:

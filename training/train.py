@@ -33,7 +33,7 @@ from engines.text import WordEncoder
 from training.batches import batches
 from training.coco import Problems
 from training.curve import Curve, plot
-from training.dataset import DataError
+from training.dataset import DataError, make_folder
 from training.mixture import Mixture
 from training.prompted import Prompted
 from training.sampling import compile_sampling
@@ -95,7 +95,7 @@ class Run:
 
     def begin(self) -> None:
         """Start anew, or go on from what was saved. Raises DataError rather than overwrite a training."""
-        self.out.mkdir(parents=True, exist_ok=True)
+        make_folder(self.out)
         if self.last.exists():
             if not self.order.resume:
                 raise DataError(f"{self.last} exists; add --resume to go on with it or choose another --out.")

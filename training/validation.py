@@ -6,27 +6,29 @@ import numpy as np
 
 from engines.checkpoint import Checkpoint
 from training.mixture import Mixture
-from training.scorecard import Quiz, draw_examples, judge, score, shown, words
+from training.scorecard import Quiz, draw_examples, judge, readable, score, shown, words
 
 METRICS = ("PCK@0.05", "PCK@0.1", "PCK@0.2", "AP", "AP50", "recall", "precision", "PCK@0.1 by example", "AUROC")
 
 
 def validate(checkpoint: Checkpoint, data: Mixture, pictures: int = 200, clip: str | None = None) -> dict[str, float]:
-    """METRICS, means over categories, on the first pictures of the data, resampled as a whole to the model's size.
+    """METRICS on the first pictures of the data, resampled as a whole to the model's size.
 
-    PCK counts the keypoints of missed instances as wrong. Recall and precision are those of boxes at an IoU of 0.5. The
-    examples are instances of the other pictures, the same every time.
+    They are means over the categories that were asked for. PCK counts the keypoints of missed instances as wrong.
+    Recall and precision are those of boxes at an IoU of 0.5. The examples are instances of the other pictures, the same
+    every time.
     """
     count = min(pictures, max(1, len(data) * 3 // 4))
     quiz = Quiz.of(data, range(count))
     found = words(checkpoint, quiz, clip=clip)
-    metrics = score(quiz, found).get("mean", {})
+    metrics = score(quiz, found, readable(checkpoint, data.skeletons)).get("mean", {})
     judged = judge(quiz, found)
     if judged is not None:
         metrics["AUROC"] = judged.measures()["AUROC"]
     if checkpoint.model.visual is not None:
         examples = draw_examples(data, 1, np.random.default_rng(0), np.arange(count, len(data)))
         if any(examples):
-            by_example = score(quiz, shown(checkpoint, quiz, examples)).get("mean", {})
+            labels = [label for label, given in enumerate(examples) if given]
+            by_example = score(quiz, shown(checkpoint, quiz, examples), labels).get("mean", {})
             metrics["PCK@0.1 by example"] = by_example.get("PCK@0.1", float("nan"))
     return {name: metrics[name] for name in METRICS if name in metrics and not np.isnan(metrics[name])}

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import av
 import pyarrow.parquet as pq
+import pytest
 
 from stream.demo import CLIP, accuracy, demo
 from stream.messages import TracksMessage
 from stream.session import Session
 from stream.site import Site
+from training.dataset import DataError
 from training.truth import Truth
 
 
@@ -26,6 +28,12 @@ def test_the_demo_accounts_for_every_frame_and_writes_what_it_says(tmp_path: Pat
     assert len(set(pq.read_table(figures["files"]["recording"])["frame"].to_pylist())) == frames["published"]
     assert list(figures["accuracy"]) == ["person"]
     assert all(rates.keys() == {"PCK@0.1", "PCK@0.2", "OKS-AP", "IDF1"} for rates in figures["accuracy"].values())
+
+
+def test_a_file_is_no_folder_to_write_into(tmp_path: Path) -> None:
+    (tmp_path / "README.md").touch()
+    with pytest.raises(DataError, match="choose another --out"):
+        demo(tmp_path / "README.md")
 
 
 def test_the_shipped_weights_find_and_follow_the_persons_of_the_clip() -> None:

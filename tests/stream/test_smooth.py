@@ -135,6 +135,8 @@ def test_presets_have_names_and_other_names_are_refused(tmp_path: Path) -> None:
         (tmp_path / "bad.yaml").write_text(text)
         with pytest.raises(TuningError, match=r"bad\.yaml holds no tracker settings"):
             tracker_config(str(tmp_path / "bad.yaml"))
+    with pytest.raises(TuningError, match="/proc/self/mem cannot be read"):  # a file, but not for us
+        tracker_config("/proc/self/mem")
 
 
 def test_a_recording_without_tracks_cannot_be_tuned_to(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from filterpy.common import Q_continuous_white_noise
 from filterpy.kalman import KalmanFilter
 
-from trackers import TrackerConfig
+from trackers import TrackerConfig, smoothing
 from trackers.smoothing import _both_ways, smooth
 
 SIZE = 200.0
@@ -51,12 +51,14 @@ def test_the_shortest_tracks_can_be_smoothed(frames: int) -> None:
     assert np.isfinite(result.keypoints).all() and (result.variances > 0).all()
 
 
-def test_constant_velocity_equals_filterpys_rts_smoother() -> None:
+def test_constant_velocity_equals_filterpys_rts_smoother(monkeypatch: pytest.MonkeyPatch) -> None:
+    for memory in ("NOISE_MEMORY", "LEAN_MEMORY"):  # so long that nothing is learnt
+        monkeypatch.setattr(smoothing, memory, math.inf)
     times, _, measured = swing(30)
     config = TrackerConfig(damping=math.inf, outliers=math.inf, process_noise=0.1)
     sizes = np.full(30, SIZE)
     noise = np.ones((1, 3))
-    position, _, variance, _ = _both_ways(times, measured, sizes, np.zeros((30, 2)), noise, config, learn=False)
+    position, _, variance, _ = _both_ways(times, measured, sizes, np.zeros((30, 2)), noise, config)
     for point in range(3):
         kf = KalmanFilter(2, 1)
         kf.x, kf.P = np.array([measured[0, point, 0], 0.0]), np.diag([SIZE**2, SIZE**2])

@@ -14,7 +14,7 @@ from engines.prompts import SKELETONS, Skeleton
 from tests.training import coco_files
 from tests.training.coco_files import FORK, PERSON, annotation, write
 from training.coco import CocoFile
-from training.dataset import DataError
+from training.dataset import DataError, Unreadable
 
 FORKS = [{"id": 1, "name": "fork", "keypoints": FORK}]
 
@@ -27,7 +27,7 @@ def test_coco_gives_persons_crowds_to_be_ignored_and_what_is_not_annotated(tmp_p
     assert picture.rgb.shape == (160, 200, 3) and picture.ignore.tolist() == [False, False, True]
     assert set(picture.keypoints[0, :, 2]) == {1, 2}
     empty = file[1]
-    assert empty.ignore.tolist() == [False, False, True] and (empty.keypoints[2, :, 2] == -1).all()
+    assert not empty.ignore.any() and (empty.keypoints[2, :, 2] == -1).all()
     assert picture.areas is not None and picture.areas[0] == pytest.approx(
         0.6 * np.prod(size(picture.boxes[0])), rel=1e-3
     )
@@ -83,10 +83,15 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
     ({"bbox": [1, 2, 3]}, "annotation 7 has no box of four numbers"),
     ({"bbox": "here"}, "annotation 7 has no box of four numbers"),
     ({"image_id": 55}, "annotation 7 is of image 55, which is not there"),
+    ({"image_id": [1]}, "annotation 7 has no id of a category or of an image"),
+    ({"category_id": [1]}, "annotation 7 has no id of a category or of an image"),
+    ({"bbox": [200, 10, 50, 50]}, "annotation 7 has a box outside its picture"),
+    ({"bbox": [10, -60, 50, 50]}, "annotation 7 has a box outside its picture"),
+    ({"keypoints": 2}, "annotation 7 has keypoints that are no triples of numbers"),
 ]
 
 
-@pytest.mark.parametrize(("change", "said"), BROKEN, ids=[said[13:40] for _, said in BROKEN])
+@pytest.mark.parametrize(("change", "said"), BROKEN, ids=[str(change) for change, _ in BROKEN])
 def test_a_malformed_annotation_is_left_out_and_told_or_refused(
     tmp_path: Path, change: dict[str, Any], said: str
 ) -> None:
@@ -113,8 +118,11 @@ def test_a_picture_that_is_missing_is_told_once(tmp_path: Path) -> None:
 def test_a_damaged_picture_is_named(tmp_path: Path) -> None:
     path = write(tmp_path, [annotation(1, 1, 1, 3)], FORKS)
     (tmp_path / "000000000001.jpg").write_text("no picture")
-    with pytest.raises(DataError, match="of image 1 cannot be read"):
+    with pytest.raises(Unreadable, match=r"image 1 cannot be read \(it is damaged or no picture\)"):
         CocoFile(path)[0]
+    with pytest.raises(DataError, match="of image 1 cannot be read") as refused:
+        CocoFile(path, problems="refuse")[0]
+    assert not isinstance(refused.value, Unreadable)
 
 
 @pytest.mark.parametrize(
@@ -128,6 +136,20 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path, text: str, said: str)
         CocoFile(tmp_path / "a.json")
     with pytest.raises(DataError, match="cannot be read"):
         CocoFile(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [({"keypoints": 2}, "category 2 has keypoints that are no list of names"),
+     ({"skeleton": [["a", "b"]]}, "category 2 has a skeleton that is no list of pairs of numbers"),
+     ({"skeleton": 3}, "category 2 has a skeleton that is no list of pairs of numbers"),
+     ({"id": 1}, "category 1 is there twice"), ({"id": [2]}, "has no id or no name")],
+)  # fmt: skip
+def test_a_malformed_category_is_told(tmp_path: Path, change: dict[str, Any], said: str) -> None:
+    categories = [*FORKS, {"id": 2, "name": "spoon", "keypoints": ["bowl", "end"]} | change]
+    file = CocoFile(write(tmp_path, [annotation(1, 1, 1, 3)], categories))
+    (problem,) = file.problems
+    assert said in str(problem) and str(problem).startswith(f"{tmp_path / 'annotations.json'}: ")
 
 
 def test_names_that_cannot_be_told_apart_are_a_problem(tmp_path: Path) -> None:

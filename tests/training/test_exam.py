@@ -15,12 +15,13 @@ import torch
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from engines import NANO
 from engines.checkpoint import load, save
 from engines.prompts import SKELETONS, Skeleton
 from engines.text import WordEncoder
 from engines.xpose import XPose, XPoseConfig
 from tests.training import coco_files
-from training import scorecard
+from training import fewshot, scorecard
 from training.dataset import DataError
 from training.evaluation import Found
 from training.exam import Order, evaluate, evaluate_few_shot
@@ -69,30 +70,59 @@ def near_the_truth(quiz: Quiz, seed: int = 0) -> list[list[list[Found]]]:
     return found
 
 
-def test_ap_is_what_pycocotools_says_of_the_same_predictions(annotated: Path) -> None:
-    quiz = Quiz.of(open_sources([str(annotated)], empty=True), range(4))
-    found = near_the_truth(quiz)
-    ours = scorecard.score(quiz, found)["person"]
-    results = [
+def rows(image: int, answers: list[Found]) -> list[dict[str, Any]]:
+    """What was found of persons in a picture, in COCO's format of results."""
+    return [
         {
-            "image_id": image + 1,
+            "image_id": image,
             "category_id": 1,
             "score": answer.score,
             "keypoints": np.column_stack((answer.keypoints, np.ones(17))).ravel().tolist(),
         }
-        for image, frame in enumerate(found)
-        for answer in frame[0]
+        for answer in answers
     ]
+
+
+def test_ap_is_what_pycocotools_says_of_the_same_predictions(annotated: Path) -> None:
+    quiz = Quiz.of(open_sources([str(annotated)], empty=True), range(4))
+    found = near_the_truth(quiz)
+    ours = scorecard.score(quiz, found)["person"]
+    results = [row for image, frame in enumerate(found) for row in rows(image + 1, frame[0])]
+    assert 0.1 < ours["AP"] < 0.99
+    assert (ours["AP"], ours["AP50"]) == pytest.approx(by_pycocotools(annotated, results), abs=1e-9)
+
+
+def by_pycocotools(annotations: Path, results: list[dict[str, Any]], person: int = 1) -> tuple[float, float]:
+    """AP and AP50 of persons, straight from the annotation file."""
     with contextlib.redirect_stdout(io.StringIO()):
-        truth = COCO(str(annotated))
+        truth = COCO(str(annotations))
         judge = COCOeval(truth, truth.loadRes(results), "keypoints")
-        judge.params.catIds = [1]
+        judge.params.catIds = [person]
         judge.evaluate()
         judge.accumulate()
         judge.summarize()
-    assert 0.1 < ours["AP"] < 0.99
-    assert ours["AP"] == pytest.approx(judge.stats[0], abs=1e-9)
-    assert ours["AP50"] == pytest.approx(judge.stats[1], abs=1e-9)
+    return judge.stats[0], judge.stats[1]
+
+
+@pytest.mark.parametrize("crowd", [0, 1])
+def test_a_person_without_keypoints_excuses_one_detection_and_a_crowd_all(tmp_path: Path, crowd: int) -> None:
+    person, other = coco_files.annotation(1, 1, 1, 17), coco_files.annotation(2, 1, 1, 17)
+    nothing = {"keypoints": [0] * 51, "num_keypoints": 0, "bbox": [120, 90, 60, 60], "area": 1900, "iscrowd": crowd}
+    categories = [{"id": 1, "name": "person", "keypoints": coco_files.PERSON}]
+    path = coco_files.write(tmp_path, [person, other | nothing], categories, pictures=1)
+    quiz = Quiz.of(open_sources([str(path)]), [0])
+    found = [Found(i.box, s, points_of(i)) for i, s in zip(quiz.truth[0][0], (0.5, 0.9), strict=True)]
+    found.append(replace(found[1], score=0.8))
+    ours = scorecard.score(quiz, [[found]])["person"]
+    assert ours["AP"] == pytest.approx(by_pycocotools(path, rows(1, found))[0], abs=1e-9)
+    assert ours["AP"] == pytest.approx(1.0 if crowd else 0.5)
+    assert (ours["instances"], ours["recall"]) == (1, 1)
+
+
+def points_of(instance: Any) -> Any:
+    """Its keypoints; in the middle of its box where none is annotated."""
+    known = instance.keypoints[:, 2:] > 0
+    return np.where(known, instance.keypoints[:, :2], instance.box.reshape(2, 2).mean(0))
 
 
 def test_an_absent_category_is_a_false_positive_wherever_it_is_found(tmp_path: Path) -> None:
@@ -142,6 +172,103 @@ def test_an_evaluation_writes_figures_predictions_and_calibrated_weights(
     assert "prompted by words" in capsys.readouterr().out
 
 
+def test_predictions_are_scored_against_the_annotation_file_as_they_are(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = json.loads(coco_files.coco(tmp_path).read_text())
+    for image in content["images"]:
+        image["id"] = 1000 - image["id"]
+    for entry in content["annotations"]:
+        entry |= {"image_id": 1000 - entry["image_id"], "category_id": entry["category_id"] + 5}
+    for category in content["categories"]:
+        category["id"] += 5
+    path = tmp_path / "annotations.json"
+    path.write_text(json.dumps(content))
+    monkeypatch.setattr(scorecard, "words", lambda checkpoint, quiz, *_: near_the_truth(quiz))
+    ours = evaluate(Order(weights, [str(path)], tmp_path / "out", ("words",)))["kinds"]["words"]["person"]
+    theirs = by_pycocotools(path, json.loads((tmp_path / "out" / "predictions.json").read_text()), person=6)
+    assert 0.1 < ours["AP"] == pytest.approx(theirs[0], abs=1e-9)
+
+    def refuse(name: str) -> None:
+        raise AssertionError(name)
+
+    assert np.isnan(ours["false positives"])  # a person is in every picture
+    text = (tmp_path / "out" / "eval.json").read_text()
+    told = json.loads(text, parse_constant=refuse)
+    assert told["kinds"]["words"]["person"]["false positives"] is None
+
+
+def test_means_and_comparisons_are_of_what_was_asked_and_the_rest_is_named(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = coco_files.unikpt(tmp_path)  # forks, which the weights cannot read, and persons
+    path.write_text(path.read_text().replace(" 1.0]", " 2.0]"))  # every keypoint is visible
+    monkeypatch.setattr(scorecard, "words", lambda checkpoint, quiz, *_: near_the_truth(quiz))
+    monkeypatch.setattr(scorecard, "shown", lambda checkpoint, quiz, *_: near_the_truth(quiz, seed=1))
+    result = evaluate(Order(weights, [str(path)], tmp_path / "out", ("words", "example"), draws=1))
+    words, example = result["kinds"]["words"], result["kinds"]["example"]
+    assert set(words) == {"person", "mean"} and words["mean"] == pytest.approx(words["person"], nan_ok=True)
+    assert set(example) == {"fork", "person", "mean"}
+    change = example["person"]["PCK@0.1"] - words["person"]["PCK@0.1"]
+    assert result["compared"] == {"example - words, PCK@0.1": pytest.approx(change)}
+    why = "the weights cannot read them"
+    assert result["not asked"] == {"words": {"categories": ["fork"], "why": why}}
+    assert f"Not asked for, as {why}: fork." in " ".join(capsys.readouterr().out.split())
+
+
+def test_pictures_are_held_back_for_both_kinds_that_need_examples(
+    weights: Path, annotated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scorecard, "shown", lambda checkpoint, quiz, *_: near_the_truth(quiz))
+    result = evaluate(Order(weights, [str(annotated)], tmp_path, ("both",), draws=1))
+    assert result["pictures"] == 3 and "person" in result["kinds"]["both"]
+
+
+def test_a_kind_that_these_weights_cannot_be_asked_in_is_named(
+    annotated: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = evaluate(Order(NANO, [str(annotated)], tmp_path, ("example",)))
+    assert result["kinds"] == {}
+    assert "Nothing was prompted by example: the weights have no encoder of examples." in capsys.readouterr().out
+
+
+def test_a_calibration_of_nothing_is_refused_before_the_evaluation(
+    weights: Path, annotated: Path, tmp_path: Path
+) -> None:
+    order = Order(weights, [str(annotated)], tmp_path / "out", ("words",), calibrate=tmp_path / "fit.safetensors")
+    for change, said in (
+        ({"kinds": ("example",)}, "add words to --kinds"),
+        ({"weights": NANO}, "has no learned confidence"),
+        ({"estimate": True}, "--estimate leaves out"),
+    ):
+        with pytest.raises(DataError, match=said):
+            evaluate(replace(order, **change))  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="calibrates nothing"):
+        evaluate_few_shot(order, 1, 1)
+    with pytest.raises(DataError, match="was not written: no detection in words matches"):
+        evaluate(order)  # untrained weights are sure of nothing
+    assert (tmp_path / "out" / "eval.json").exists()
+
+
+def test_pictures_that_cannot_be_read_are_left_out_and_counted(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = coco_files.coco(tmp_path)
+    (tmp_path / "000000000002.jpg").write_text("no picture")
+    monkeypatch.setattr(scorecard, "words", lambda checkpoint, quiz, *_: near_the_truth(quiz))
+    result = evaluate(Order(weights, [str(path)], tmp_path / "out", ("words",)))
+    assert (result["pictures"], result["unreadable pictures"]) == (3, 1)
+    assert "Pictures that could not be read and were left out: 1." in capsys.readouterr().out
+
+
+def test_a_file_is_no_folder_of_results(weights: Path, annotated: Path, tmp_path: Path) -> None:
+    (tmp_path / "README.md").touch()
+    with pytest.raises(DataError, match=r"README\.md cannot be the folder of results \(File exists\)"):
+        evaluate(Order(weights, [str(annotated)], tmp_path / "README.md"))
+    with pytest.raises(DataError, match="cannot be the folder of results"):
+        evaluate_few_shot(Order(weights, [str(annotated)], tmp_path / "README.md" / "out"), 1, 1)
+
+
 def judged_anyway() -> Any:
     from tests.training.test_confidence import judged
 
@@ -183,11 +310,15 @@ def test_pck_of_the_few_shot_protocol_is_a_plain_count() -> None:
 
 
 def test_the_few_shot_protocol_asks_every_category_and_takes_the_group_on_the_query(
-    weights: Path, tmp_path: Path
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = open_sources([str(coco_files.mp100(tmp_path))])
     checkpoint = load(weights)
+    made: list[object] = []
+    encoder = fewshot.example_encoder
+    monkeypatch.setattr(fewshot, "example_encoder", lambda checkpoint: made.append(1) or encoder(checkpoint))
     scores = few_shot(checkpoint, data, 1, episodes=2, queries=2)
+    assert len(made) == 1  # it takes long with CLIP
     assert set(scores) == {"fork", "sofa_body", "mean"}
     assert all(0 <= value <= 1 for value in scores.values())
     assert np.isnan(few_shot(checkpoint, data, 5, episodes=1)["mean"])  # three instances of each: nothing to ask

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from tests.training import coco_files
-from training.batches import augment, collate
+from training.batches import augment, batches, collate
 from training.dataset import Bank, DataError
 from training.mixture import Mixture
+from training.scorecard import Quiz, draw_examples
 from training.sources import open_sources
 
 
@@ -58,3 +59,29 @@ def test_what_was_left_out_is_told(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "1 entries were left out" in said and "image 3" in said
     with pytest.raises(DataError, match="image 3"):
         open_sources([str(path)], problems="refuse")
+
+
+def test_a_damaged_picture_is_told_once_and_another_stands_in(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = coco_files.unikpt(tmp_path)
+    pictures = sorted(tmp_path.glob("*.jpg"))
+    pictures[1].write_text("no picture")
+    mixture = open_sources([str(path)])
+    stream = batches(mixture, 4, (72, 96), seed=0)
+    for _ in range(3):  # passes
+        assert len(next(stream).images) == 4
+    stream.close()
+    assert capsys.readouterr().out.count("of image 2 cannot be read") == 1
+    assert mixture.unreadable == {1}
+    assert Quiz.of(mixture, range(4)).indices.tolist() == [0, 2, 3]
+    assert len(draw_examples(mixture, 4, np.random.default_rng(0), np.arange(4))[1]) == 3
+
+    with pytest.raises(DataError, match="of image 2 cannot be read"):
+        next(batches(open_sources([str(path)], problems="refuse"), 4, (72, 96), seed=0))
+    for picture in pictures:
+        picture.write_text("no picture")
+    with pytest.raises(DataError, match="None of the pictures"):
+        next(batches(mixture, 4, (72, 96), seed=0))
+    with pytest.raises(DataError, match="no picture to evaluate on"):
+        Quiz.of(mixture, range(4))

@@ -12,6 +12,9 @@ import torch
 from engines.checkpoint import load
 from tests.training import coco_files
 from training.curve import read
+from training.dataset import DataError
+from training.train import Order, Run
+from training.trainer import Recipe
 
 ROOT = Path(__file__).parents[2]
 
@@ -93,6 +96,13 @@ def test_malformed_annotations_are_told_or_refused(tmp_path):
     said = subprocess.run(command(path, tmp_path / "out", "--images", "2"), capture_output=True, text=True, check=True)
     assert "1 entries were left out: 1 x has an empty box" in said.stdout
     assert load(tmp_path / "out" / "xpose.safetensors").provenance["categories"] == ["fork", "sofa_body"]
+
+
+def test_a_file_is_no_folder_of_results(stick_bank, tmp_path):
+    (tmp_path / "README.md").touch()
+    run = Run(Order([str(stick_bank)], tmp_path / "README.md", Recipe(images=2)), torch.device("cpu"))
+    with pytest.raises(DataError, match=r"README\.md cannot be the folder of results"):
+        run.begin()
 
 
 def test_our_weights_are_fine_tuned_with_new_categories(tmp_path):

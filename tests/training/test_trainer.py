@@ -9,10 +9,11 @@ import torch
 from engines.text import WordEncoder
 from engines.xpose import XPose, XPoseConfig
 from training.asked import ask
-from training.batches import Batch, collate, shrink
+from training.batches import Batch, collate
 from training.dataset import Bank, DataError
 from training.initialise import initialise
 from training.mixture import Mixture
+from training.picture import crop
 from training.prompted import Prompted
 from training.trainer import Recipe, Trainer
 from training.wording import category_wordings, vocabulary
@@ -39,7 +40,7 @@ def data(stick_bank) -> Mixture:
 
 @pytest.fixture
 def batch(data) -> Batch:
-    return collate([shrink(data[i], (72, 96)) for i in range(4)], np.ones((4, 1), bool))
+    return collate([crop(data[i], (0, 0, 256, 192), (72, 96)) for i in range(4)], np.ones((4, 1), bool))
 
 
 def trainer(data: Mixture, **recipe) -> Trainer:
