@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import av
 import pytest
 import torch
 from torch import Tensor, nn
 
-from engines import load
+from engines import NANO, load, prompts_for
 from engines.engine import fold_batch_norms
+from engines.example import normalised
 from engines.half import halve, is_half
 from engines.xpose import XPose, XPoseConfig
 
@@ -87,9 +89,15 @@ def test_features_stay_within_half_precision(tiny: XPose) -> None:
 
 @torch.no_grad()
 def test_nano_keeps_its_pixels() -> None:
-    model = fold_batch_norms(load("configs/models/xpose-nano.safetensors").model.eval())
-    images = torch.randn(1, 3, 144, 192, generator=torch.Generator().manual_seed(0))
-    prompts = torch.randn(1, 128), torch.randn(17, 128)
+    checkpoint = load(NANO)
+    model = fold_batch_norms(checkpoint.model.eval())
+    bank = prompts_for(checkpoint, "person")
+    with av.open(str(NANO.parents[1] / "demo" / "crossing.mp4")) as video:
+        picture = next(video.decode(video=0)).to_ndarray(format="rgb24", width=192, height=144)
+    images, prompts = torch.from_numpy(normalised(picture))[None], (bank.instances, bank.keypoints)
     expected, found = model(images, *prompts), halve(model)(images, *prompts)
     assert found.keypoints.dtype == found.boxes.dtype == found.logits.dtype == torch.float32
-    assert (found.keypoints - expected.keypoints).abs().max() * 192 < 0.5
+    # Groups of nothing, whose scores are nearly equal, may change places.
+    best = expected.logits[0, :, 0].topk(3).indices
+    same = (found.boxes[0] - expected.boxes[0, best, None]).abs().sum(-1).argmin(1)
+    assert (found.keypoints[0, same] - expected.keypoints[0, best]).abs().max() * 192 < 0.5
