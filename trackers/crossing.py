@@ -20,9 +20,7 @@ TOUCHING, APART = 0.1, 0.05  # IoU at which a crossing begins, and below which i
 WAY = (0.15, 0.33)  # s, the least and the most that a way is remembered
 LONGEST = 2.0  # s, after which a way tells nothing any more
 NEAR = 0.5  # sizes, from where somebody hidden must come out again
-# Identities are exchanged when the way left to explain is at most this share of what it was: once both are apart, and
-# while they still overlap.
-CLEARLY, SURELY = 0.9, 0.5
+CLEARLY = 0.9  # identities are exchanged when the way left to explain is at most this share of what it was
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +96,12 @@ class Crossings:
             rows = [heir if row == hidden else row for row in rows]
         if not present:
             return
-        apart = iou(boxes[rows[:1]], boxes[rows[1:]])[0, 0] < APART
         found = centres[rows]
         stay = np.linalg.norm(found - expected, axis=1).sum()
         exchange = np.linalg.norm(found - expected[::-1], axis=1).sum()
-        if exchange <= (CLEARLY if apart else SURELY) * stay:
+        if exchange <= CLEARLY * stay:
             source[rows] = source[rows[::-1]]
-        if apart:
+        if iou(boxes[rows[:1]], boxes[rows[1:]])[0, 0] < APART:
             self._close(pair)
 
     def _close(self, pair: tuple[int, int]) -> None:
