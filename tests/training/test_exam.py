@@ -15,7 +15,6 @@ import torch
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from engines import NANO
 from engines.checkpoint import load, save
 from engines.prompts import SKELETONS, Skeleton
 from engines.text import WordEncoder
@@ -34,16 +33,26 @@ from training.wording import category_wordings, vocabulary
 KNOWN = ("person", "chair")
 
 
+def untrained(folder: Path, **parts: Any) -> Path:
+    torch.manual_seed(0)
+    skeletons = [Skeleton.load(SKELETONS / f"{name}.yaml") for name in KNOWN]
+    config = replace(XPoseConfig.nano(), **parts)
+    categories = [text for name in KNOWN for text in category_wordings(name)]
+    path = folder / "untrained.safetensors"
+    save(path, XPose(config), WordEncoder(vocabulary(skeletons), config.prompt_dim, categories), {})
+    return path
+
+
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Untrained weights that see something everywhere, in words, by example and with confidence."""
-    torch.manual_seed(0)
-    skeletons = [Skeleton.load(SKELETONS / f"{name}.yaml") for name in KNOWN]
-    config = replace(XPoseConfig.nano(), visual_layers=1, confidence="learned")
-    categories = [text for name in KNOWN for text in category_wordings(name)]
-    path = tmp_path_factory.mktemp("weights") / "untrained.safetensors"
-    save(path, XPose(config), WordEncoder(vocabulary(skeletons), config.prompt_dim, categories), {})
-    return path
+    return untrained(tmp_path_factory.mktemp("weights"), visual_layers=1, confidence="learned")
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Untrained weights that can be asked in words and tell nothing of single keypoints."""
+    return untrained(tmp_path_factory.mktemp("plain"))
 
 
 @pytest.fixture(scope="module")
@@ -225,20 +234,20 @@ def test_pictures_are_held_back_for_both_kinds_that_need_examples(
 
 
 def test_a_kind_that_these_weights_cannot_be_asked_in_is_named(
-    annotated: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    plain: Path, annotated: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    result = evaluate(Order(NANO, [str(annotated)], tmp_path, ("example",)))
+    result = evaluate(Order(plain, [str(annotated)], tmp_path, ("example",)))
     assert result["kinds"] == {}
     assert "Nothing was prompted by example: the weights have no encoder of examples." in capsys.readouterr().out
 
 
 def test_a_calibration_of_nothing_is_refused_before_the_evaluation(
-    weights: Path, annotated: Path, tmp_path: Path
+    weights: Path, plain: Path, annotated: Path, tmp_path: Path
 ) -> None:
     order = Order(weights, [str(annotated)], tmp_path / "out", ("words",), calibrate=tmp_path / "fit.safetensors")
     for change, said in (
         ({"kinds": ("example",)}, "add words to --kinds"),
-        ({"weights": NANO}, "has no learned confidence"),
+        ({"weights": plain}, "has no learned confidence"),
         ({"estimate": True}, "--estimate leaves out"),
     ):
         with pytest.raises(DataError, match=said):
