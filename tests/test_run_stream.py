@@ -264,12 +264,12 @@ def test_a_prompt_bank_is_built_shown_and_streamed_with(
     assert pq.read_table(tmp_path / "tracks.parquet").num_rows > 0
 
 
-def test_a_prompt_file_is_shown_before_it_is_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_prompt_file_and_the_bank_built_of_it_are_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cv2.imwrite(str(tmp_path / "a.png"), np.zeros((40, 50, 3), np.uint8))
     example = "[{image: a.png, box: [1, 1, 30, 30], keypoints: {nose: [5, 5]}}]"
     (tmp_path / "p.yaml").write_text(f"skeleton: person\nwords: false\nexamples: {example}")
     call("prompts", "show", tmp_path / "p.yaml")
     assert "person, given in examples (1 examples)" in capsys.readouterr().out
-    with pytest.raises(SystemExit):
-        call("prompts", "build", tmp_path / "bank.safetensors", tmp_path / "p.yaml")
-    assert "no encoder of prompts by example" in capsys.readouterr().err
+    call("prompts", "build", tmp_path / "bank.safetensors", tmp_path / "p.yaml")
+    call("prompts", "show", tmp_path / "bank.safetensors")
+    assert "from examples of weights" in capsys.readouterr().out
