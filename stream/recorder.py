@@ -79,7 +79,7 @@ class Recorder:
         except SinkError:
             self._journal.remove()
             raise
-        self._failure: SinkError | None = None
+        self._failure: Exception | None = None
         self._ended = threading.Event()
         threading.Thread(target=self._flush_each_second, daemon=True).start()
 
@@ -96,6 +96,8 @@ class Recorder:
     def flush(self) -> None:
         """Put every row written so far out of reach of a kill, as happens each second anyway. Raises SinkError."""
         with self._lock:
+            if self._closed:
+                return
             try:
                 self._flush()
             except OSError as error:
@@ -129,7 +131,7 @@ class Recorder:
         while not self._failure and not self._ended.wait(_FLUSH_SECONDS):
             try:
                 self.flush()
-            except SinkError as error:
+            except Exception as error:  # it is told by the next write
                 self._failure = error
 
     def _flush(self) -> None:

@@ -54,8 +54,13 @@ USER_ERRORS = (
 
 # Of the tracker with weights of our own: two who cross are one to them, their keypoints are noisy, their scores low.
 _OWN: dict[str, Any] = {
-    **{"merges": True, "low_score": 0.18, "similarity": 0.05, "coast": 0.5},
-    **{"measurement_noise": 0.04, "process_noise": 1.5, "body_noise": 0.15},
+    "merges": True,
+    "low_score": 0.18,
+    "similarity": 0.05,
+    "coast": 0.5,
+    "measurement_noise": 0.04,
+    "process_noise": 1.5,
+    "body_noise": 0.15,
 }
 
 log = logging.getLogger(__name__)

@@ -200,6 +200,17 @@ def test_rows_are_flushed_though_no_more_come(tmp_path: Path) -> None:
             time.sleep(0.1)
 
 
+def test_a_failed_flush_is_told_by_the_next_write_though_nobody_asked_for_it(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "tracks.parquet")
+    wrong = msgspec.structs.replace(message_of(0), frame="no number")  # type: ignore[arg-type]
+    recorder.write(wrong)
+    deadline = time.monotonic() + 20
+    with pytest.raises(pa.ArrowInvalid):
+        while time.monotonic() < deadline:
+            recorder.write(message_of(1))
+            time.sleep(0.05)
+
+
 def test_a_journal_from_before_there_were_predictions_is_recovered(crash: tuple[Path, int], tmp_path: Path) -> None:
     folder, _ = crash
     path = tmp_path / "tracks.parquet"
