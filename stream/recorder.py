@@ -5,11 +5,9 @@ from __future__ import annotations
 import fcntl
 import io
 import json
-import math
 import os
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
@@ -308,10 +306,8 @@ def _lock_journal(path: Path) -> FileIO:
 
 def _metadata(prompts: dict[str, dict[str, Any]], tracker: TrackerConfig | None = None) -> dict[str, str]:
     metadata = {"prompts": json.dumps(list(prompts.values()))}
-    if tracker:  # sigmas are the prompts'; JSON has no infinity
-        settings = {name: value for name, value in asdict(tracker).items() if name != "sigmas"}
-        settings = {name: None if value == math.inf else value for name, value in settings.items()}
-        metadata["tracker"] = json.dumps(settings)
+    if tracker:
+        metadata["tracker"] = tracker.to_json()
     return metadata
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 import os
 from pathlib import Path
 from typing import Any
@@ -50,10 +48,8 @@ def read_recording(path: Path) -> pa.Table:
 def tracker_of(recording: Path) -> TrackerConfig:
     """The settings with which it was tracked, as far as it says; the usual ones if they were not meant to filter."""
     try:
-        told: dict[str, Any] = json.loads((pq.read_metadata(recording).metadata or {}).get(b"tracker", b"{}"))
-        told = {name: math.inf if value is None else value for name, value in told.items()}
-        config = TrackerConfig(**told)
-    except (AttributeError, TypeError, ValueError) as error:
+        config = TrackerConfig.from_json((pq.read_metadata(recording).metadata or {}).get(b"tracker", b"{}"))
+    except (TypeError, ValueError) as error:
         raise RecordingError(f"{recording} was tracked with settings that are not known here: {error}") from None
     return TrackerConfig() if config.process_noise >= PRESETS["raw"]["process_noise"] else config
 

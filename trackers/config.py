@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 # robot: least lag. mocap: least jitter. raw: identities only, keypoints as they were detected.
@@ -63,6 +65,20 @@ class TrackerConfig:
         if name not in PRESETS:
             raise ValueError(f"There is no tracker preset {name!r}; there are {', '.join(PRESETS)}.")
         return cls(**(PRESETS[name] | changes))
+
+    def to_json(self) -> str:
+        """The settings without `sigmas`, which are the prompts'; infinity, which JSON does not have, is null."""
+        settings = {name: value for name, value in asdict(self).items() if name != "sigmas"}
+        return json.dumps({name: None if value == math.inf else value for name, value in settings.items()})
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> TrackerConfig:
+        """What `to_json` wrote; the usual value for a setting that is missing. Raises TypeError or ValueError."""
+        told = json.loads(text)
+        if not isinstance(told, dict):
+            raise ValueError(f"{told!r} is no object of settings")
+        settings: dict[str, Any] = {name: math.inf if value is None else value for name, value in told.items()}
+        return cls(**settings)
 
     def __post_init__(self) -> None:
         if not 0 <= self.low_score <= self.high_score <= 1:
