@@ -8,8 +8,8 @@ from pathlib import Path
 
 from training.validation import METRICS
 
-LOSSES = ("loss", "class", "box", "giou", "keypoint", "oks", "heat", "dense", "denoising", "contrast", "confidence")
-COLUMNS = ("images", "minutes", *LOSSES, "rate", "gradient", "images_per_s", *METRICS)
+LOSSES = ("loss", "class", "box", "giou", "keypoint", "oks", "beside", "heat", "dense", "denoising", "contrast")
+COLUMNS = ("images", "minutes", *LOSSES, "confidence", "rate", "gradient", "images_per_s", *METRICS)
 
 
 class Curve:

@@ -8,11 +8,15 @@ import torch
 from torch import Tensor
 
 from engines.xpose import Layer
+from training.geometry import overlap
 from training.matching import match
 from training.targets import Targets
 
 # In so many pictures the true classes are told; in the others the model has to do as at inference.
 TOLD = 0.7
+# There, so many more boxes that overlap an instance this much become groups of it, which learn its keypoints too.
+BESIDE, BESIDE_IOU = 5, 0.5
+FIRST = 1e4  # added to the score of what is to come before others
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +46,17 @@ class Grouping:
         scores, classes = logits.max(-1)
         with torch.autocast(logits.device.type, enabled=False):  # as the losses match them
             query = match(logits[None], boxes.boxes[None].float(), self.targets)[0]  # [B, M]
+            iou = overlap(boxes.boxes[:, :, None].float(), self.targets.boxes[:, None])[0]  # [B, Q, M]
+        told, real = self.told[:, None], self.targets.real
+        on, slot = (iou * real[:, None]).max(-1)
+        beside = told & (on >= BESIDE_IOU)
+        classes = self.targets.classes.gather(1, slot).where(beside, classes)
+        # those of lower score than the best few stay behind
+        few = scores.masked_fill(~beside, -torch.inf).topk(BESIDE).values[:, -1:]
+        first = torch.where(beside & (scores >= few), FIRST, 0.0)
         # slots without a query write to a column beyond the last, which is cut off
-        column = torch.where((query >= 0) & self.told[:, None], query, scores.shape[1])
-        first = torch.zeros_like(scores[:, :1]).expand(-1, scores.shape[1] + 1).scatter(1, column, torch.inf)
+        column = torch.where((query >= 0) & told, query, scores.shape[1])
+        first = torch.nn.functional.pad(first, (0, 1)).scatter(1, column, 2 * FIRST)[:, :-1]
         classes = torch.nn.functional.pad(classes, (0, 1)).scatter(1, column, self.targets.classes)
-        index = (scores + first[:, :-1]).topk(count, sorted=True).indices
+        index = (scores + first).topk(count, sorted=True).indices
         return index, classes.gather(1, index)

@@ -14,6 +14,7 @@ from engines.xpose import Layer, Stages
 from training.confidence import confidence_loss
 from training.denoising import Noised
 from training.geometry import overlap, similarity
+from training.grouping import BESIDE_IOU
 from training.initialise import START_LOGIT
 from training.matching import match
 from training.targets import Targets
@@ -70,9 +71,9 @@ class Losses:
             # is to answer; the keypoint layers keep to that.
             kept = stages.group_index[:, :, None] == query[-1][:, None, :]
             posed, parts, answer = self._layers(stages.keypoint_layers, targets, kept, stages.group_classes)
-            dense = self._dense(stages, targets)
-            total = searched + posed + dense
-            parts["dense"] = dense
+            parts["dense"] = self._dense(stages, targets)
+            parts["beside"] = self._beside(stages, targets, answer[-1])
+            total = searched + posed + parts["dense"] + parts["beside"]
             if stages.output.visibility is not None:
                 own = answer[-1].where(_own_class(answer[-1:], stages.group_classes, targets)[0], -1)
                 parts["confidence"] = confidence_loss(stages.output, own, targets)
@@ -129,6 +130,29 @@ class Losses:
             parts["oks"] = ((1 - alike) * share).sum((1, 2, 3)) / count
             total = total + weights.keypoint * parts["keypoint"] + weights.oks * parts["oks"]
         return total.sum(), {name: part[-1] for name, part in parts.items()}, query
+
+    def _beside(self, stages: Stages, targets: Targets, answer: Tensor) -> Tensor:
+        """Groups on an instance for which another group answers (`answer` [B, M]) learn its keypoints all the same.
+
+        All of them count together as much as the one that answers. Source: one-to-many supervision (Jia et al., DETRs
+        with Hybrid Matching, CVPR 2023).
+        """
+        index = stages.group_index
+        boxes = stages.box_layers[-1].boxes.float()[torch.arange(len(index))[:, None], index].detach()  # [B, G, 4]
+        answers = (torch.arange(index.shape[1], device=index.device)[:, None] == answer[:, None]).any(-1)
+        own = (stages.group_classes[:, :, None] == targets.classes[:, None]) & targets.real[:, None]  # [B, G, M]
+        most, slot = (overlap(boxes[:, :, None], targets.boxes[:, None])[0] * own).max(-1)
+        image, group = ((most >= BESIDE_IOU) & ~answers).nonzero(as_tuple=True)
+        slot = slot[image, group]  # of every one of N such groups
+        instance = image * targets.real.shape[1] + slot
+        share = self._shares(targets.visibility)[image, slot] / instance.bincount()[instance][:, None]  # [N, K]
+        layers = [layer.keypoints for layer in stages.keypoint_layers if layer.keypoints is not None]
+        points = torch.stack([keypoints[image, group].float() for keypoints in layers])  # [L, N, K, 2]
+        truth, box = targets.keypoints[image, slot], targets.boxes[image, slot]
+        sigmas = self.sigmas[targets.classes[image, slot]]
+        alike = similarity(points, truth, box, sigmas, targets.aspect)  # [L, N, K]
+        cost = self.weights.keypoint * (points - truth).abs().sum(-1) + self.weights.oks * (1 - alike)
+        return (cost * share).sum() / targets.count
 
     def _shares(self, visibility: Tensor) -> Tensor:
         """Weight of every keypoint [B, M, K], adding up to 1 per instance that has any."""

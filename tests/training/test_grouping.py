@@ -21,6 +21,13 @@ def test_boxes_on_instances_come_first_with_the_keypoints_of_their_class() -> No
     assert dict(zip(index[0].tolist(), classes[0].tolist(), strict=True)) == {0: 0, 3: 0, 1: 1, 2: 1}
 
 
+def test_more_boxes_on_an_instance_become_groups_of_it_before_others() -> None:
+    given = boxes()
+    given.boxes[0, 5] = two_persons().boxes[0, 0]
+    index, classes = Grouping(two_persons(), torch.tensor([True]))(given, 4)
+    assert dict(zip(index[0].tolist(), classes[0].tolist(), strict=True)) == {0: 0, 3: 0, 5: 0, 1: 1}
+
+
 def test_in_other_pictures_the_model_chooses_as_at_inference() -> None:
     for ours, its in zip(Grouping(two_persons(), torch.tensor([False]))(boxes(), 4), best(boxes(), 4), strict=True):
         assert torch.equal(ours, its)

@@ -70,7 +70,7 @@ def test_perfect_answers_cost_nothing():
     targets = two_persons()
     total, parts = LOSSES(stages(targets, *perfect(targets)), targets)
     assert total < 1e-2
-    assert set(parts) == {"class", "box", "giou", "keypoint", "oks", "dense"}
+    assert set(parts) == {"class", "box", "giou", "keypoint", "oks", "dense", "beside"}
 
 
 def test_an_image_without_anybody_costs_nothing_when_nobody_is_found():
@@ -113,6 +113,20 @@ def test_a_group_keeps_the_instance_of_its_query():
     assert LOSSES(seen, targets)[1]["class"] > 1
     seen.group_index = swap[None]
     assert LOSSES(seen, targets)[1]["class"] < 1e-3
+
+
+def test_all_groups_on_an_instance_learn_its_keypoints():
+    targets = two_persons()
+    logits, boxes, keypoints = perfect(targets)
+    boxes[:, 3:] = targets.boxes[:, 0]
+    keypoints[:, 3:] = targets.keypoints[:, 0]
+    _, right = LOSSES(stages(targets, logits, boxes, keypoints), targets)
+    keypoints[:, 4] += 0.1
+    _, one_wrong = LOSSES(stages(targets, logits, boxes, keypoints), targets)
+    assert right["beside"] == pytest.approx(0, abs=1e-4) and right["keypoint"] == pytest.approx(0, abs=1e-4)
+    # two layers, one of the two persons, one of the two groups beside the one that answers
+    assert one_wrong["beside"] > 2 * 0.5 * 0.5 * LOSSES.weights.keypoint * 0.2
+    assert one_wrong["keypoint"] == right["keypoint"]
 
 
 def test_an_ignored_person_may_be_found_or_not():
