@@ -93,7 +93,7 @@ def test_what_is_visible_agrees_with_the_segmentation(world: tuple[Scene, Render
     draw = Draw("test", 3)
     agreed: list[bool] = []
     hidden = 0
-    for _ in range(12):
+    for _ in range(20):
         compose(scene, draw)
         owner = owners(scene, renderer)
         seen = truth(scene, renderer.shoot().depth)

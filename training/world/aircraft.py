@@ -28,7 +28,7 @@ def drone(draw: Draw) -> tuple[Body, np.ndarray]:
     else:
         made.ellipsoid("hull", (0, 0, 0), (1.1 * long, wide, tall), hull)
     made.ellipsoid("hull", (0.85 * long, 0, 0), (0.35 * long, 0.75 * wide, 0.8 * tall), mark)
-    made.ball("hull", (1.15 * long, 0, -0.3 * tall), 0.5 * tall, Paint((0.04, 0.04, 0.05)))
+    made.ball("hull", (1.15 * long, 0, -0.3 * tall), 0.9 * tall, Paint((0.04, 0.04, 0.05)))
     spread = draw.chance(0.7)
     foot = -tall - draw.held(0.05, 0.11)
     motors = {}

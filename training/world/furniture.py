@@ -61,32 +61,25 @@ def chair(draw: Draw) -> tuple[Body, np.ndarray]:
 
 
 def table(draw: Draw) -> tuple[Body, np.ndarray]:
-    """A random table with four legs, whose front is of another colour, mostly on its feet."""
+    """A random table with four legs, on its feet."""
     made = Sculptor("table")
     top, leg = Paint.random(draw, 0.35), Paint.random(draw, 0.1)
-    mark = leg.mark(draw, top)
     deep, wide, height = draw.held(0.25, 0.5), draw.held(0.35, 0.8), draw.held(0.4, 0.9)
     thick, board = draw.held(0.02, 0.045), draw.held(0.012, 0.035)
     made.part("frame")
     made.box("frame", (0, 0, height), (deep, wide, board), top)
-    strip = draw.held(0.08, 0.14) * deep + 0.02
-    made.box("frame", (deep - strip + 0.004, 0, height), (strip, wide + 0.004, board + 0.004), mark)
     kind = draw.pick({"box": 0.5, "capsule": 0.25, "cylinder": 0.25})
     for _, x, y in LEGS:
-        paint = mark if x > 0 else leg
-        _leg(made, kind, x * (deep - thick), y * (wide - thick), height, thick, paint)
+        _leg(made, kind, x * (deep - thick), y * (wide - thick), height, thick, leg)
     if draw.chance(0.4):  # boards under the top
-        made.box("frame", (deep - thick, 0, height - 0.08), (0.6 * thick, wide - thick, 0.06), mark)
+        made.box("frame", (deep - thick, 0, height - 0.08), (0.6 * thick, wide - thick, 0.06), leg)
         made.box("frame", (thick - deep, 0, height - 0.08), (0.6 * thick, wide - thick, 0.06), leg)
     for name, x, y in LEGS:
         made.keypoint(f"{name} corner", "frame", (x * (deep - 0.01), y * (wide - 0.01), height + board), 0.06)
     for name, x, y in LEGS:
         made.keypoint(f"{name} foot", "frame", (x * (deep - thick), y * (wide - thick), 0.01), 0.09)
     body = made.body()
-    turns = {}
-    if draw.chance(0.08):
-        turns["frame"] = turn("x", draw.held(-1.6, 1.6)) @ turn("y", draw.held(-1.6, 1.6))
-    return body, body.pose(turns)
+    return body, body.pose({})
 
 
 def desk_lamp(draw: Draw) -> tuple[Body, np.ndarray]:

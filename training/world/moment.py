@@ -48,18 +48,18 @@ def compose(
 ) -> None:
     """Fills the scene with a random moment: one body of the `first` categories, up to three of the `others`.
 
-    Most of them are 30 to 95 % of the picture high. Persons have their natural size; everything else may be a toy or a
-    giant.
+    Most of them are half the picture high or more, and mostly inside it. Persons have their natural size; everything
+    else may be a toy or a giant.
     """
     scene.clear()
     fov = np.radians(draw.uniform(28, 75))
-    share = draw.uniform(0.45, 0.95) if draw.chance(0.88) else draw.uniform(0.3, 0.45)
+    share = draw.uniform(0.55, 0.95) if draw.chance(0.88) else draw.uniform(0.35, 0.55)
     if draw.chance(0.06):
-        share = draw.uniform(0.95, 1.4)
+        share = draw.uniform(0.95, 1.3)
     # a person of average height would fill this share; the camera stands anywhere between knee and lamp post
     distance = 1.72 / (2 * np.tan(0.5 * fov) * share)
-    low = draw.chance(0.75)
-    height = draw.uniform(0.3, 2.2) if low else draw.uniform(2.2, 5.0)
+    low = draw.chance(0.85)
+    height = draw.uniform(0.3, 2.2) if low else draw.uniform(2.2, 4.0)
     height = min(height, 0.4 + 0.75 * distance)
     azimuth = draw.uniform(-np.pi, np.pi)
     flat = np.sqrt(max(distance**2 - (height - 0.9) ** 2, (0.6 * distance) ** 2))
@@ -78,13 +78,13 @@ def compose(
 
 def _bodies(scene: Scene, draw: Draw, frustum: Frustum, first: Sequence[Category], others: Sequence[Category]) -> None:
     boxes: list[np.ndarray] = []
-    for number in range(1 + int(draw.rng.choice(4, p=[0.32, 0.34, 0.22, 0.12]))):
+    for number in range(1 + int(draw.rng.choice(4, p=[0.42, 0.36, 0.16, 0.06]))):
         kinds = {kind.name: kind for kind in (others if number else first)}
         category = kinds[draw.pick({kind.name: kind.share for kind in kinds.values()})]
         body, pose = category.random(draw)
-        crowded = draw.chance(0.15)
+        crowded = draw.chance(0.1)
         for _ in range(5):
-            nearness = draw.uniform(0.92, 1.08) if number == 0 else np.exp(draw.uniform(-0.3, 0.45))
+            nearness = draw.uniform(0.92, 1.08) if number == 0 else np.exp(draw.uniform(-0.2, 0.3))
             placed = _place(draw, frustum, category, body, pose, nearness)
             box = extent(placed, frustum.camera, round(100 * frustum.aspect), 100)
             if box is None or max(box[2:] - box[:2]) < 18 or min(box[2:] - box[:2]) < 3:
@@ -102,12 +102,15 @@ def _bodies(scene: Scene, draw: Draw, frustum: Frustum, first: Sequence[Category
 def _place(draw: Draw, frustum: Frustum, category: Category, body: Body, pose: np.ndarray, nearness: float) -> Placed:
     """The body at a random place in view, about as far away as the picture's subject times `nearness`."""
     distance = frustum.distance * nearness
-    at = frustum.ground(draw.uniform(-0.85, 0.85), distance)
     view = 2 * distance * np.tan(0.5 * frustum.camera.fov)  # m, height of what is seen there
-    heading = draw.uniform(-np.pi, np.pi)
+    low, high = body.put(pose, np.zeros(2)).bounds
     if category.name != "person":
-        low, high = body.put(pose, np.zeros(2)).bounds
-        body = body.scaled(np.exp(draw.uniform(np.log(0.32), np.log(0.85))) * view / (high - low).max())
+        size = draw.uniform(0.45, 0.9) * view / (high - low).max()
+        body, low, high = body.scaled(size), size * low, size * high
+    room = max(0.15, 1.05 - (high - low)[:2].max() / (frustum.aspect * view))
+    at = frustum.ground(draw.uniform(-room, room), distance)
+    towards = frustum.camera.position[:2] - at
+    heading = np.arctan2(towards[1], towards[0]) + draw.uniform(-category.turned, category.turned)
     placed = body.put(pose, at, heading)
     if draw.chance(category.aloft):
         tall = placed.bounds[1][2]
@@ -153,15 +156,15 @@ def _thing(scene: Scene, draw: Draw, at: np.ndarray, size: float, upright: bool)
 
 def _things(scene: Scene, draw: Draw, frustum: Frustum) -> None:
     flat = frustum.distance
-    if draw.chance(0.25):  # something in front of the bodies
+    if draw.chance(0.15):  # something in front of the bodies
         for _ in range(1 + int(draw.chance(0.3))):
             distance = flat * draw.uniform(0.35, 0.75)
             at = frustum.ground(draw.uniform(-0.9, 0.9), distance)
             _thing(scene, draw, at, 0.12 * distance * draw.uniform(0.5, 1.2), draw.chance(0.7))
-    for _ in range(int(draw.rng.integers(0, 9))):  # things among and behind them
+    for _ in range(int(draw.rng.integers(0, 7))):  # things among and behind them
         at = frustum.ground(draw.uniform(-1.3, 1.3), flat * np.exp(draw.uniform(-0.05, 1.1)))
         _thing(scene, draw, at, draw.uniform(0.08, 0.7), draw.chance(0.75))
-    if draw.chance(0.25):  # a bundle of rods and balls, which is none of the categories
+    if draw.chance(0.15):  # a bundle of rods and balls, which is none of the categories
         at = frustum.ground(draw.uniform(-1, 1), flat * draw.uniform(0.8, 1.8))
         rgb = colour(draw)
         for _ in range(int(draw.rng.integers(3, 7))):

@@ -14,7 +14,7 @@ MARKS = {0: "knot", 5: "first quarter", 10: "middle", 15: "last quarter", 20: "l
 def sculpt(draw: Draw) -> Body:
     """A rope 1 m long; its links are parts, each along its own x."""
     made = Sculptor("rope")
-    length, thick = 1.0 / LINKS, draw.held(0.013, 0.026)
+    length, thick = 1.0 / LINKS, draw.held(0.02, 0.036)
     cord = Paint.random(draw, 0.25)
     second = cord.mark(draw) if draw.chance(0.35) else cord
     parent = None
@@ -24,10 +24,10 @@ def sculpt(draw: Draw) -> Body:
             made.rod(part, (0, 0, 0), (length, 0, 0), thick, second if i % 2 else cord)
         parent = part
     knot = cord.mark(draw) if draw.chance(0.5) else cord
-    made.ball("link 0", (0, 0, 0), draw.held(1.9, 2.5) * thick, knot)
+    made.ball("link 0", (0, 0, 0), draw.held(2.0, 2.5) * thick, knot)
     made.ellipsoid("link 0", (0.5 * length, 0, 0), (1.2 * thick, 1.9 * thick, 1.9 * thick), knot)
     for i, name in MARKS.items():
-        made.keypoint(name, f"link {i}", (0, 0, 0), 5.5 * thick if i == 0 else 2.2 * thick)
+        made.keypoint(name, f"link {i}", (0, 0, 0), 4.5 * thick if i == 0 else 2.2 * thick)
     return made.body()
 
 
