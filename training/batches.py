@@ -14,13 +14,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from engines.example import MEAN, SPREAD
 from training.colour import degrade, recolour
 from training.dataset import DataError
 from training.mixture import Mixture
 from training.picture import Picture, crop, mirror
 from training.targets import Targets
 
-MEAN, SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 PLAIN = 0.3  # share of pictures whose crop is as large as can be and undistorted
 NARROWEST, WIDEST = 0.6, 1.12  # side of the other crops relative to that
 DISTORTION = 0.12
@@ -39,10 +39,6 @@ class Batch:
 
     images: Tensor
     targets: Targets
-
-    def to(self, device: torch.device) -> Batch:
-        """The same on a device."""
-        return Batch(self.images.to(device, non_blocking=True), self.targets.to(device))
 
 
 def batches(

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from engines.prompts import PromptError, find_skeletons
-from training.bank import Shard, read_shard, shards
 from training.picture import Picture
+from training.shard import Shard, read_shard, shards
 
 
 class DataError(ValueError):
@@ -61,7 +61,7 @@ class Bank:
                 try:
                     self._shards[path] = read_shard(path)
                 except (OSError, ValueError) as error:
-                    raise DataError(f"{path} cannot be read ({error}).") from error
+                    raise DataError(f"{path} cannot be read ({error}); render it again.") from error
                 self._ends.append(len(self) + len(self._shards[path]))
 
     def __len__(self) -> int:
@@ -83,4 +83,8 @@ class Bank:
         lengths = np.array([len(skeleton.keypoints) for skeleton in self.skeletons])
         keypoints = shard.keypoints[rows, :room].copy()
         keypoints[np.arange(room) >= lengths[classes][:, None]] = (0, 0, -1)
-        return Picture(shard.picture(picture), shard.box[rows], keypoints, classes, shard.ignore[rows])
+        try:
+            rgb = shard.picture(picture)
+        except ValueError as error:
+            raise Unreadable(f"{list(self._shards)[number]}: {error}.") from None
+        return Picture(rgb, shard.box[rows], keypoints, classes, shard.ignore[rows])

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from engines.checkpoint import Checkpoint, load, save
-from engines.prompts import SKELETONS, Skeleton, find_skeletons, instance_text
+from engines.prompts import Skeleton, find_skeletons, instance_text, skeleton_files
 from training import scorecard
 from training.confidence import Judged, plot_reliability
 from training.dataset import DataError, make_folder
@@ -66,6 +66,7 @@ def evaluate(order: Order) -> dict[str, Any]:
         model = checkpoint.model
         model.confidence, model.config = None, replace(model.config, confidence="estimated")
     data = open_sources(order.data, without=order.without, empty=True)
+    data.require_room(checkpoint.model.config.max_keypoints)
     support = open_sources(order.support, without=order.without) if order.support else data
     if support.skeletons != data.skeletons:
         raise DataError("The data that the examples come from has other categories than the data to evaluate on.")
@@ -76,6 +77,8 @@ def evaluate(order: Order) -> dict[str, Any]:
     quiz = Quiz.of(data, range(count))
     among = np.arange(count if support is data else 0, len(support))
     result: dict[str, Any] = {"weights": str(order.weights), "data": list(order.data), "pictures": len(quiz.indices)}
+    given = {"support": list(order.support), "without": list(order.without), "estimate": order.estimate}
+    result |= given | {"shots": order.shots, "draws": order.draws, "seed": order.seed}
     result |= {"kinds": {}, "not asked": {}}
     for kind in order.kinds:
         answers = list(_answers(kind, checkpoint, quiz, order, support, among, rng))
@@ -106,6 +109,8 @@ def evaluate_few_shot(order: Order, episodes: int, queries: int) -> dict[str, An
     make_folder(order.out)
     checkpoint = _on_device(load(order.weights))
     opened = {name: open_sources([name], without=order.without) for name in order.data}
+    for data in opened.values():
+        data.require_room(checkpoint.model.config.max_keypoints)
     splits = {
         name: few_shot(checkpoint, data, order.shots, episodes=episodes, queries=queries, seed=order.seed)
         for name, data in opened.items()
@@ -191,8 +196,7 @@ def _left_out(kind: str, checkpoint: Checkpoint, quiz: Quiz, asked: Sequence[Seq
 def _known(checkpoint: Checkpoint) -> list[Skeleton]:
     """The categories with a skeleton file that the weights were trained on."""
     assert checkpoint.text_encoder is not None
-    files = {instance_text(path.stem) for path in SKELETONS.glob("*.yaml")}
-    return find_skeletons([name for name in checkpoint.text_encoder.categories if name in files])
+    return find_skeletons([name for name in checkpoint.text_encoder.categories if name in skeleton_files()])
 
 
 def _unknown(checkpoint: Checkpoint, quiz: Quiz) -> list[int]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.prompts import Skeleton, instance_text
-from training.dataset import Unreadable
+from training.dataset import DataError, Unreadable
 from training.picture import Picture
 
 
@@ -64,6 +64,13 @@ class Mixture:
             self.sigmas[i, : lengths[i]] = skeleton.sigmas
             for a, b in skeleton.pairs:
                 self.mirrored[i, [a, b]] = b, a
+
+    def require_room(self, keypoints: int) -> None:
+        """Raises DataError where a class has more keypoints than that."""
+        for skeleton in self.skeletons:
+            if len(skeleton.keypoints) > keypoints:
+                count = len(skeleton.keypoints)
+                raise DataError(f"A {skeleton.category} has {count} keypoints; these weights take {keypoints}.")
 
     def refresh(self) -> None:
         """Take what has been added to the sources since."""

@@ -76,8 +76,9 @@ def export(order: Order, path: Path) -> None:
     """Only write the averaged model of a training that is under way, or was."""
     with processes() as device:
         run = Run(order, device)
-        run.resume()
-        run.export(path)
+        run.recipe = run.resume()
+        if run.first:
+            run.export(path)
 
 
 class Run:
@@ -88,6 +89,7 @@ class Run:
         self.order, self.recipe, self.out = order, order.recipe, order.out
         self.data = open_sources(order.data, order.problems, order.without)
         prompted, self.origin = start(self.data.skeletons, order.weights, order.clip)
+        self.data.require_room(prompted.model.config.max_keypoints)
         self.trainer = Trainer(prompted, self.data, order.recipe, device)
         self.last = self.out / "last.pt"
         self.first = self.trainer.rank == 0
@@ -101,11 +103,11 @@ class Run:
                 raise DataError(f"{self.last} exists; add --resume to go on with it or choose another --out.")
             self.resume()
 
-    def resume(self) -> None:
-        """Raises DataError when nothing was saved."""
+    def resume(self) -> Recipe:
+        """Go on where it was saved, and the recipe until there. Raises DataError when nothing was saved."""
         if not self.last.exists():
             raise DataError(f"There is no {self.last}; train first.")
-        self.trainer.load(self.last)
+        return self.trainer.load(self.last)
 
     def train(self, test: Mixture | None) -> None:
         """Until the images are used up or a signal comes; both end with everything saved."""

@@ -6,7 +6,7 @@ import math
 import os
 import pickle
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import torch.distributed as distributed
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from engines.text import WordEncoder
 from training.asked import ask
 from training.average import Average
 from training.batches import Batch
@@ -155,6 +156,8 @@ class Trainer:
     def save(self, path: Path) -> None:
         """Write everything needed to go on, atomically."""
         state = {
+            "start": self.start,
+            "recipe": asdict(self.recipe),
             "prompted": self.prompted.state_dict(),
             "average": self.average.module.state_dict(),
             "average_steps": self.average.steps,
@@ -167,16 +170,36 @@ class Trainer:
         torch.save(state, partial)
         os.replace(partial, path)
 
-    def load(self, path: Path) -> None:
-        """Go on where `save` was called. Raises DataError when the state is damaged or that of another model."""
+    @property
+    def start(self) -> dict[str, Any]:
+        """What the numbers mean: sizes of the model, and the word of every row of the text encoder."""
+        text = self.prompted.text
+        start: dict[str, Any] = {"config": self.prompted.model.config.as_dict()}
+        if isinstance(text, WordEncoder):
+            start |= {"vocabulary": list(text.vocabulary), "categories": list(text.categories)}
+        return start
+
+    def load(self, path: Path) -> Recipe:
+        """Go on where `save` was called, and the recipe until there.
+
+        Raises DataError when the state is damaged, or that of another model or of one with other words.
+        """
         try:
             state: dict[str, Any] = torch.load(path, map_location=self.device, weights_only=True)
+            if state["start"] != self.start:
+                raise DataError(
+                    f"{path} is of a training that began with other data or weights; give the same --data and "
+                    "--weights, or choose another --out."
+                )
             self.prompted.load_state_dict(state["prompted"])
             self.average.module.load_state_dict(state["average"])
             self.average.steps = state["average_steps"]
             for optimiser, kept in zip(self.optimisers, state["optimisers"], strict=True):
                 optimiser.load_state_dict(kept)
             self.images, self.steps, self.minutes = state["images"], state["steps"], state["minutes"]
+            return Recipe(**state["recipe"] | {"shares": tuple(state["recipe"]["shares"])})
+        except DataError:
+            raise
         except (EOFError, OSError, RuntimeError, ValueError, LookupError, pickle.UnpicklingError) as error:
             raise DataError(
                 f"{path} is damaged, or of a training with other data or by an earlier version; choose another --out."

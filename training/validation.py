@@ -20,11 +20,13 @@ def validate(checkpoint: Checkpoint, data: Mixture, pictures: int = 200, clip: s
     """
     count = min(pictures, max(1, len(data) * 3 // 4))
     quiz = Quiz.of(data, range(count))
-    found = words(checkpoint, quiz, clip=clip)
-    metrics = score(quiz, found, readable(checkpoint, data.skeletons)).get("mean", {})
-    judged = judge(quiz, found)
-    if judged is not None:
-        metrics["AUROC"] = judged.measures()["AUROC"]
+    metrics: dict[str, float] = {}
+    if known := readable(checkpoint, data.skeletons):
+        found = words(checkpoint, quiz, clip=clip)
+        metrics |= score(quiz, found, known).get("mean", {})
+        judged = judge(quiz, found)
+        if judged is not None:
+            metrics["AUROC"] = judged.measures()["AUROC"]
     if checkpoint.model.visual is not None:
         examples = draw_examples(data, 1, np.random.default_rng(0), np.arange(count, len(data)))
         if any(examples):

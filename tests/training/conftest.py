@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from training.bank import Shard, write_shard
+from training.shard import Shard, write_shard
 
 POSE = np.array(
     (

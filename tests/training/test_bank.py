@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from engines.prompts import find_skeletons
-from training.bank import WIDTH, Shard, read_shard, render_shard, write_shard
+from training.bank import WIDTH, render_shard
+from training.shard import Shard, read_shard, write_shard
 from training.world.category import CATEGORIES, TRAINED, UNSEEN
 from training.world.draw import Draw
 

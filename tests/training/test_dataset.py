@@ -1,4 +1,7 @@
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +12,7 @@ from training.dataset import Bank, DataError
 from training.geometry import corners
 from training.mixture import Mixture
 from training.picture import crop
+from training.shard import read_shard, write_shard
 
 SIDES = 144, 192
 
@@ -85,6 +89,27 @@ def test_a_folder_without_shards_is_refused_and_so_is_too_small_a_bank(tmp_path,
         Bank(tmp_path)
     with pytest.raises(DataError, match="fewer than"):
         next(batches(Mixture([Bank(stick_bank)]), 64, SIDES, seed=0))
+
+
+@pytest.mark.parametrize("harm", [lambda data: b"", lambda data: data[:4000], lambda data: data[:400] + data[500:]])
+def test_a_damaged_shard_is_refused(tmp_path, stick_bank, harm):
+    shard = tmp_path / "shard-00000.npz"
+    shard.write_bytes(harm((stick_bank / shard.name).read_bytes()))
+    with pytest.raises(DataError, match=r"shard-00000\.npz cannot be read"):
+        Bank(tmp_path)
+
+
+def test_a_damaged_picture_of_a_shard_may_be_left_out(tmp_path, stick_bank):
+    shard = read_shard(stick_bank / "shard-00000.npz")
+    shard.jpeg[shard.offsets[1] : shard.offsets[2]] = 0
+    write_shard(tmp_path / "shard-00000.npz", shard)
+    bank = Mixture([Bank(tmp_path)])
+    assert bank.readable(0) is not None and bank.readable(1) is None
+
+
+def test_banks_are_read_where_nothing_can_be_rendered():
+    without = "import sys; sys.modules['mujoco'] = None; import training.dataset, training.train"
+    subprocess.run([sys.executable, "-c", without], cwd=Path(__file__).parents[2], check=True)
 
 
 def test_a_window_has_the_aspect_of_the_image_and_meets_the_picture():

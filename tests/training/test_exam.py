@@ -28,6 +28,7 @@ from training.fewshot import accuracy, few_shot
 from training.nearest import nearest
 from training.scorecard import Quiz
 from training.sources import open_sources
+from training.validation import validate
 from training.wording import category_wordings, vocabulary
 
 KNOWN = ("person", "chair")
@@ -282,6 +283,14 @@ def judged_anyway() -> Any:
     from tests.training.test_confidence import judged
 
     return judged(stretch=2.0)
+
+
+def test_weights_that_know_no_category_of_the_data_are_validated_all_the_same(tmp_path: Path) -> None:
+    blind = load(untrained(tmp_path))
+    assert blind.text_encoder is not None
+    blind.text_encoder.categories = ("aardvark",)
+    metrics = validate(blind, open_sources([str(coco_files.unikpt(tmp_path))]), pictures=2)
+    assert not {"PCK@0.1", "AP"} & metrics.keys()
 
 
 def test_a_kind_that_does_not_exist_is_refused(weights: Path, annotated: Path, tmp_path: Path) -> None:

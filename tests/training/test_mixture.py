@@ -40,6 +40,12 @@ def test_keypoints_a_class_does_not_have_are_not_annotated_and_stay_so_in_the_mi
     assert mixed.mirrored[1].tolist()[:3] == [0, 2, 1] and mixed.sigmas[1, 3] == 1
 
 
+def test_a_category_with_more_keypoints_than_the_weights_take_is_refused(mixed: Mixture) -> None:
+    mixed.require_room(17)
+    with pytest.raises(DataError, match="A person has 17 keypoints; these weights take 16"):
+        mixed.require_room(16)
+
+
 def test_a_category_may_be_left_out(stick_bank: Path, tmp_path: Path) -> None:
     mixture = open_sources([str(coco_files.unikpt(tmp_path))], without=["Fork"])
     assert [s.category for s in mixture.skeletons] == ["person"] and mixture[0].classes.tolist() == [0]

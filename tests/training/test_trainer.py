@@ -101,6 +101,20 @@ def test_a_state_of_an_earlier_version_is_refused(data, tmp_path):
         one.load(path)
 
 
+def test_a_state_of_a_training_with_other_words_is_refused(data, tmp_path):
+    trainer(data).save(tmp_path / "last.pt")
+    other = trainer(data)
+    other.prompted.text.vocabulary = other.prompted.text.vocabulary[::-1]  # the same rows for other words
+    with pytest.raises(DataError, match="began with other data or weights; give the same --data and --weights"):
+        other.load(tmp_path / "last.pt")
+
+
+def test_a_state_knows_the_recipe_it_was_made_with(data, tmp_path):
+    one = trainer(data, rate=1e-4)
+    one.save(tmp_path / "last.pt")
+    assert trainer(data).load(tmp_path / "last.pt") == one.recipe
+
+
 def test_the_rate_rises_then_falls_to_its_floor():
     recipe = Recipe(images=10_000, warm_up=100)
     assert recipe.share(0, 0) == pytest.approx(0.01)
