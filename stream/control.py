@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from types import TracebackType
@@ -15,6 +16,9 @@ from stream.publisher import bind
 from stream.sink import SinkError
 
 _POLL_MS = 100
+PATIENCE = 120.0  # s, for an answer: a stream may have to load CLIP for it
+
+log = logging.getLogger(__name__)
 
 
 class Ask(msgspec.Struct, forbid_unknown_fields=True):
@@ -71,6 +75,9 @@ class Control:
             return Answer(error=f'The request is not {{"prompt": "person"}} in JSON: {error}.')
         except PromptError as error:
             return Answer(error=str(error))
+        except Exception as error:  # whatever it is, the stream goes on and can be asked again
+            log.exception("a prompt could not be changed")
+            return Answer(error=f"The stream failed at this prompt ({type(error).__name__}); its log says where.")
 
     def close(self) -> None:
         """Stop answering; what is being answered still is."""
@@ -88,18 +95,29 @@ class Control:
         self.close()
 
 
-def ask(endpoint: str, prompt: str, patience: float = 5.0) -> Prompt:
-    """Ask the stream at `endpoint` to look for `prompt` from now on. Raises ControlError."""
+def ask(endpoint: str, prompt: str, reach: float = 5.0, patience: float = PATIENCE) -> Prompt:
+    """Ask the stream at `endpoint` to look for `prompt` from now on.
+
+    Raises ControlError when it refuses, is not reached within `reach` s, or does not answer within `patience` s.
+    """
     with zmq.Context() as context, context.socket(zmq.REQ) as socket:
         socket.setsockopt(zmq.LINGER, 0)
+        socket.setsockopt(zmq.IMMEDIATE, 1)  # a request waits for somebody to take it, and then for the answer
+        socket.setsockopt(zmq.SNDTIMEO, round(reach * 1e3))
         try:
             socket.connect(endpoint)
         except zmq.ZMQError as error:
             raise ControlError(f"cannot ask {endpoint}: {error.strerror}; write it like tcp://127.0.0.1:5556") from None
-        socket.send(msgspec.json.encode(Ask(prompt)))
+        try:
+            socket.send(msgspec.json.encode(Ask(prompt)))
+        except zmq.Again:
+            raise ControlError(f"no stream answers at {endpoint}; was it run with --control?") from None
         if not socket.poll(round(patience * 1e3)):
-            raise ControlError(f"no stream answers at {endpoint} within {patience:g} s; was it run with --control?")
-        answer = msgspec.json.decode(socket.recv(), type=Answer)
+            raise ControlError(f"{endpoint} has not answered within {patience:g} s; the prompt may still change")
+        try:
+            answer = msgspec.json.decode(socket.recv(), type=Answer)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            raise ControlError(f"what answers at {endpoint} is no stream's --control") from None
     if answer.prompt is None:
         raise ControlError(answer.error)
     return answer.prompt

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 
 import msgspec
@@ -50,18 +51,42 @@ def test_what_is_no_request_gets_a_sentence_and_it_goes_on(control: Control, req
     assert ask(control.endpoint, "dog").name == "dog"
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_closing_does_not_wait_for_what_a_defect_has_ended() -> None:
+def test_a_defect_is_told_and_it_goes_on() -> None:
     def fail(prompt: str) -> Prompt:
         raise RuntimeError("a defect")
 
-    with Control("tcp://127.0.0.1:*", fail) as control, pytest.raises(ControlError, match="no stream answers"):
-        ask(control.endpoint, "dog", patience=0.5)
+    with Control("tcp://127.0.0.1:*", fail) as control:
+        for _ in range(2):
+            with pytest.raises(ControlError, match=r"failed at this prompt \(RuntimeError\)"):
+                ask(control.endpoint, "dog")
+
+
+def test_an_answer_that_takes_long_may_still_come() -> None:
+    asked = threading.Event()
+
+    def wait(prompt: str) -> Prompt:
+        asked.wait(20)
+        return Prompt(prompt, 2)
+
+    with Control("tcp://127.0.0.1:*", wait) as control:
+        with pytest.raises(ControlError, match=r"has not answered within 0\.2 s; the prompt may still change"):
+            ask(control.endpoint, "dog", patience=0.2)
+        asked.set()
+
+
+def test_another_service_is_told_apart() -> None:
+    with zmq.Context() as context, context.socket(zmq.REP) as other:
+        port = other.bind_to_random_port("tcp://127.0.0.1")
+        answering = threading.Thread(target=lambda: (other.recv(), other.send(b"hello")))
+        answering.start()
+        with pytest.raises(ControlError, match="is no stream's --control"):
+            ask(f"tcp://127.0.0.1:{port}", "dog")
+        answering.join()
 
 
 def test_nobody_there_is_one_sentence_after_some_seconds() -> None:
-    with pytest.raises(ControlError, match=r"no stream answers at tcp://127\.0\.0\.1:9 within 0\.2 s"):
-        ask("tcp://127.0.0.1:9", "dog", patience=0.2)
+    with pytest.raises(ControlError, match=r"no stream answers at tcp://127\.0\.0\.1:9; was it run with --control\?"):
+        ask("tcp://127.0.0.1:9", "dog", reach=0.2)
 
 
 def test_a_malformed_endpoint_is_one_sentence() -> None:
