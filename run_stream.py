@@ -19,6 +19,22 @@ app = typer.Typer(
     help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
 )
 
+
+def _finite(seconds: float | None) -> float | None:
+    if seconds is not None and not 0 <= seconds < 1e6:
+        raise typer.BadParameter(f"{seconds:g} s is no time to wait; give from 0 to a million seconds")
+    return seconds
+
+
+def _claimed(path: Path | None) -> Path | None:
+    """Refuse before the work what could not be written or read again after it."""
+    from stream.sink import claim
+
+    if path is not None and path.suffix != ".safetensors":
+        raise typer.BadParameter(f"{path} must end in .safetensors")
+    return None if path is None else claim(path)
+
+
 Weights = Annotated[
     Path | None, typer.Option(help="Checkpoint: published .pth or our .safetensors.", show_default="xpose-nano")
 ]
@@ -92,12 +108,17 @@ def _alone(context: typer.Context, *allowed: str) -> None:
     """Refuse what was given beside a site file, which says all of it."""
     from stream.site import SiteError
 
-    for parameter in context.command.params:
-        name = str(parameter.name)
-        source = context.get_parameter_source(name)
-        if source and source.name == "COMMANDLINE" and name not in allowed:
-            told = max(parameter.opts, key=len) if name != "source" else "an address"
+    for name, option in _given(context).items():
+        if name not in allowed:
+            told = option if name != "source" else "an address"
             raise SiteError(f"{told} beside --site would have no effect: write it into the site file and leave it out")
+
+
+def _given(context: typer.Context) -> dict[str, str]:
+    """Which parameters the command line gives, and how they are written there."""
+    written = {str(parameter.name): max(parameter.opts, key=len) for parameter in context.command.params}
+    sources = {name: context.get_parameter_source(name) for name in written}
+    return {name: written[name] for name, source in sources.items() if source and source.name == "COMMANDLINE"}
 
 
 @app.command()
@@ -108,7 +129,7 @@ def doctor(
     weights: Weights = None,
     prompt: Annotated[str, typer.Option(help="Categories in words or a prompt bank file.")] = "person",
     clip: Clip = None,
-    seconds: Annotated[float, typer.Option(help="How long to look at each camera.")] = 6.0,
+    seconds: Annotated[float, typer.Option(help="How long to look at each camera.", callback=_finite)] = 6.0,
 ) -> None:
     """Say what a camera and this machine are, what will be slow, and what to change. Status 1: it cannot run."""
     from rich.console import Console
@@ -140,7 +161,9 @@ def doctor(
 def listen(
     endpoint: Annotated[str, typer.Argument(help="Where a stream publishes, such as tcp://127.0.0.1:5555.")],
     json: Annotated[bool, typer.Option("--json", help="One JSON object per message, for programs.")] = False,
-    quiet: Annotated[float | None, typer.Option(help="End after so many seconds without a message.")] = None,
+    quiet: Annotated[
+        float | None, typer.Option(help="End after so many seconds without a message.", callback=_finite)
+    ] = None,
 ) -> None:
     """Print the tracks that a stream publishes."""
     import msgspec
@@ -220,7 +243,7 @@ def engine_bench(
 
 @app.command()
 def smooth(
-    recording: Annotated[Path, typer.Argument(help="What `run --record` wrote; it stays as it is.")],
+    recording: Annotated[Path, typer.Argument(help="What `run --record` wrote; it stays as it is.", dir_okay=False)],
     out: Annotated[Path | None, typer.Option(help="Parquet file to write.", show_default="NAME.smooth.parquet")] = None,
     tracker: Annotated[
         str | None, typer.Option(help="robot, mocap or a file of `tune`.", show_default="as it was tracked")
@@ -230,6 +253,8 @@ def smooth(
     from stream.smooth import smooth_recording
     from stream.tune import tracker_config
 
+    if tracker == "raw":
+        raise typer.BadParameter("the tracker raw smoothes nothing; choose robot, mocap or a file of `tune`")
     target = out or recording.with_suffix(".smooth.parquet")
     config = tracker_config(tracker) if tracker else None
     print(f"{target}: {smooth_recording(recording, target, config)} rows")
@@ -237,7 +262,7 @@ def smooth(
 
 @app.command()
 def tune(
-    recording: Annotated[Path, typer.Argument(help="What `run --record` wrote of a typical scene.")],
+    recording: Annotated[Path, typer.Argument(help="What `run --record` wrote of a typical scene.", dir_okay=False)],
     out: Annotated[Path | None, typer.Option(help="YAML file to write.", show_default="NAME.tracker.yaml")] = None,
 ) -> None:
     """Fit the tracker's settings of motion and noise to a recording, for `run --tracker FILE`."""
@@ -270,7 +295,10 @@ def train(
     problems: Annotated[str, typer.Option(help="Malformed annotations: skip or refuse.")] = "skip",
     resume: Annotated[bool, typer.Option("--resume", help="Go on from last.pt, if it is there.")] = False,
     save_every: Annotated[float, typer.Option(help="Seconds between two saved states.", min=0.0)] = 180.0,
-    export: Annotated[Path | None, typer.Option(help="Only write the averaged model of last.pt to this file.")] = None,
+    export: Annotated[
+        Path | None,
+        typer.Option(help="Only write the averaged model of last.pt to this file.", callback=_claimed),
+    ] = None,
 ) -> None:
     """Train on banks and annotated pictures; on N processes with `torchrun --nproc-per-node N run_stream.py …`."""
     import training.train as training
@@ -298,6 +326,7 @@ def train(
 
 @app.command(name="eval")
 def evaluate(
+    context: typer.Context,
     data: Annotated[list[str], typer.Option(help="Folder of a bank, or FILE.json[=FOLDER] in COCO's format; repeat.")],
     weights: Annotated[Path | None, typer.Option(help="Checkpoint.", show_default="xpose-nano")] = None,
     out: Annotated[Path, typer.Option(help="Folder of eval.json, predictions.json and the plot.")] = Path("out/eval"),
@@ -311,7 +340,10 @@ def evaluate(
     draws: Annotated[int, typer.Option(help="Choices of examples to take the mean of.", min=1)] = 3,
     seed: Annotated[int, typer.Option(help="Random seed.", min=0)] = 0,
     clip: Clip = None,
-    calibrate: Annotated[Path | None, typer.Option(help="Write the weights with calibrated confidence here.")] = None,
+    calibrate: Annotated[
+        Path | None,
+        typer.Option(help="Write the weights with calibrated confidence here.", callback=_claimed),
+    ] = None,
     estimate: Annotated[
         bool, typer.Option("--estimate", help="Judge the confidence that published weights get instead.")
     ] = False,
@@ -323,6 +355,12 @@ def evaluate(
     from engines import NANO
     from training import exam
 
+    idle = {"episodes", "queries"}
+    if mp100:
+        idle = {"support", "pictures", "kinds", "draws", "clip", "estimate", "calibrate"}
+    for name, option in _given(context).items():
+        if name in idle:
+            raise typer.BadParameter(f"{option} has no effect {'with' if mp100 else 'without'} --mp100; leave it out")
     names = [name.strip() for name in kinds.split(",")]
     order = exam.Order(
         weights=weights or NANO,
@@ -347,7 +385,7 @@ def evaluate(
 
 @prompts_app.command()
 def build(
-    out: Annotated[Path, typer.Argument(help="Prompt bank to write (.safetensors).")],
+    out: Annotated[Path, typer.Argument(help="Prompt bank to write (.safetensors).", callback=_claimed)],
     prompt: Annotated[list[str], typer.Argument(help="Categories, or prompt files (.yaml) with words or examples.")],
     weights: Annotated[
         Path | None, typer.Option(help="The weights that will use the bank.", show_default="xpose-nano")
@@ -357,8 +395,6 @@ def build(
     """Embed prompts once, so that a stream needs no text encoder: run it with `--prompt OUT`."""
     from engines import NANO, load, prompts_for
 
-    if out.suffix != ".safetensors":
-        raise typer.BadParameter(f"{out} must end in .safetensors")
     bank = prompts_for(load(weights or NANO), ",".join(prompt), clip)
     bank.save(out)
     print(f"{out}: {bank.name}")

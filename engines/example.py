@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from engines.text import PromptError
 
 MARGIN = 0.25  # of the box on every side: what is around a thing helps to tell what it is
+LEAST_SIDE = 2.0  # of a box, px
 _FILL = (124, 116, 104)  # ImageNet's mean, so zero once it is normalised
-_MEAN, _SPREAD = np.array((0.485, 0.456, 0.406)), np.array((0.229, 0.224, 0.225))
+MEAN, SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's pictures in 0..1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,7 +27,7 @@ class Example:
         keypoints: [K, 2] x, y; NaN where a keypoint cannot be seen in this picture.
 
     Raises:
-        PromptError: the box is empty or outside the picture, or no keypoint is given.
+        PromptError: the box is empty, tiny or outside the picture, or no keypoint is given.
     """
 
     rgb: NDArray[np.uint8]
@@ -40,6 +41,8 @@ class Example:
         x0, y0, x1, y1 = self.box
         if not (x0 < x1 and y0 < y1 and x0 < width and y0 < height and x1 > 0 and y1 > 0):
             raise PromptError(f"the box {self.box.tolist()} is not within its picture of {width} x {height}.")
+        if min(x1 - x0, y1 - y0) < LEAST_SIDE:
+            raise PromptError(f"the box {self.box.tolist()} is below {LEAST_SIDE:g} px; write it in px of the picture.")
         if not self.present.any():
             raise PromptError("an example needs at least one keypoint.")
 
@@ -69,4 +72,4 @@ class Example:
 
 def normalised(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
     """[H, W, 3] as the model takes it: float32 [3, H, W] with ImageNet's mean and spread."""
-    return np.asarray(((rgb / 255 - _MEAN) / _SPREAD).transpose(2, 0, 1), np.float32)
+    return np.asarray(((rgb / 255 - np.array(MEAN)) / np.array(SPREAD)).transpose(2, 0, 1), np.float32)

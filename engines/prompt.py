@@ -53,7 +53,7 @@ class Prompt:
             values = yaml.safe_load(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError) as error:
             raise PromptError(f"{path} cannot be read ({error}).") from error
-        except yaml.YAMLError as error:
+        except (ValueError, yaml.YAMLError) as error:  # ValueError: a date that is none
             raise PromptError(f"{path} is no YAML: {' '.join(str(error).split())}.") from error
         try:
             return _prompt(values, path.parent)
@@ -73,11 +73,16 @@ def is_file(name: str) -> bool:
 
 def find_skeletons(categories: Sequence[str], folder: Path = SKELETONS) -> list[Skeleton]:
     """The skeleton file of every category. Raises PromptError listing those there are when one has none."""
-    files = {instance_text(path.stem): path for path in sorted(folder.glob("*.yaml"))}
+    files = skeleton_files(folder)
     for category in categories:
         if instance_text(category) not in files:
             raise PromptError(f"There is no skeleton for '{category}' in {folder}; there are: {', '.join(files)}.")
     return [Skeleton.load(files[instance_text(category)]) for category in categories]
+
+
+def skeleton_files(folder: Path = SKELETONS) -> dict[str, Path]:
+    """The skeleton file of every category that has one."""
+    return {instance_text(path.stem): path for path in sorted(folder.glob("*.yaml"))}
 
 
 def instance_text(category: str) -> str:
@@ -121,7 +126,10 @@ def _example(values: Any, number: int, skeleton: Skeleton, folder: Path) -> Exam
     for name, place in values["keypoints"].items():
         if name not in skeleton.keypoints:
             raise PromptError(f"{where} has the keypoint '{name}', which is none of {skeleton.category}'s.")
-        points[skeleton.keypoints.index(name)] = _numbers(place, 2, f"the keypoint '{name}' of {where}")
+        point = _numbers(place, 2, f"the keypoint '{name}' of {where}")
+        if not ((point >= 0) & (point <= picture.shape[1::-1])).all():
+            raise PromptError(f"the keypoint '{name}' of {where} lies outside its picture.")
+        points[skeleton.keypoints.index(name)] = point
     box = _numbers(values["box"], 4, f"the box of {where}")
     try:
         return Example(np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8), box, points)

@@ -17,7 +17,16 @@ from torch.nn.utils.rnn import pad_sequence
 from engines.checkpoint import Checkpoint
 from engines.clip_visual import ClipVisualEncoder
 from engines.example import Example, normalised
-from engines.prompt import SKELETONS, Prompt, find_prompts, find_skeletons, instance_text, is_file, keypoint_text
+from engines.prompt import (
+    SKELETONS,
+    Prompt,
+    find_prompts,
+    find_skeletons,
+    instance_text,
+    is_file,
+    keypoint_text,
+    skeleton_files,
+)
 from engines.skeleton import Skeleton
 from engines.tensorfile import TensorFileError, fingerprint, read_tensors, write_tensors
 from engines.text import PromptError, UnknownPrompt, WordEncoder
@@ -209,8 +218,15 @@ def _read(prompt: str, encoder: WordEncoder | None) -> list[Prompt]:
         raise PromptError(f"The prompt '{prompt}' must be different categories with commas between them.")
     for name in names:
         if encoder is not None and not is_file(name):
-            encoder.require(instance_text(name))
+            # a synonym has no skeleton, so it is nothing to recommend
+            _require(instance_text(name), encoder, [known for known in encoder.categories if known in skeleton_files()])
     return find_prompts(names)
+
+
+def _require(category: str, encoder: WordEncoder, known: Sequence[str]) -> None:
+    """Raise UnknownPrompt, recommending what is `known`, unless the encoder knows the category."""
+    if not encoder.knows(category):
+        raise UnknownPrompt(f"The prompt '{category}' is unknown to these weights; they know: {', '.join(known)}.")
 
 
 def _text_encoder(prompts: Sequence[Prompt], checkpoint: Checkpoint, clip: str | Path | None) -> TextEncoder | None:
@@ -220,7 +236,7 @@ def _text_encoder(prompts: Sequence[Prompt], checkpoint: Checkpoint, clip: str |
         return None
     if checkpoint.text_encoder is not None:
         for category in categories:
-            checkpoint.text_encoder.require(category)
+            _require(category, checkpoint.text_encoder, checkpoint.text_encoder.categories)
         return checkpoint.text_encoder
     from engines.clip import ClipTextEncoder  # here, because it imports an optional and slow package
 

@@ -37,7 +37,7 @@ class Skeleton:
             values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError) as error:
             raise PromptError(f"{path} cannot be read ({error}).") from error
-        except yaml.YAMLError as error:
+        except (ValueError, yaml.YAMLError) as error:  # ValueError: a date that is none
             raise PromptError(f"{path} is no YAML: {' '.join(str(error).split())}.") from error
         try:
             return cls.from_dict(values)

@@ -47,11 +47,9 @@ class WordEncoder(nn.Module):
         kept = (~padding).unsqueeze(-1)
         return (mixed * kept).sum(1) / kept.sum(1)
 
-    def require(self, category: str) -> None:
-        """Raise UnknownPrompt unless the weights were trained on this category."""
-        if words_of(category) not in [words_of(known) for known in self.categories]:
-            known = ", ".join(self.categories)
-            raise UnknownPrompt(f"The prompt '{category}' is unknown to these weights; they know: {known}.")
+    def knows(self, category: str) -> bool:
+        """Whether the weights were trained on this category."""
+        return words_of(category) in [words_of(known) for known in self.categories]
 
     def _tokens(self, text: str) -> list[int]:
         words = words_of(text)

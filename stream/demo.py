@@ -34,8 +34,8 @@ def demo(out: Path) -> dict[str, Any]:
     """Stream the clip with a subscriber in another process; write overlay, recording and figures into `out`."""
     make_folder(out)
     files = {"overlay": out / "demo.mp4", "recording": out / "demo.parquet", "messages": out / "demo.jsonl"}
-    for path in out.glob("demo.*"):  # of an earlier demo, killed perhaps
-        path.unlink()
+    for path in [*files.values(), out / "demo.parquet.journal", out / "demo.json"]:
+        path.unlink(missing_ok=True)  # of an earlier demo, killed perhaps
     truth = Truth.load(CLIP.with_suffix(".json"))
     messages: list[TracksMessage] = []
     began: list[float] = []

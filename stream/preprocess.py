@@ -9,12 +9,10 @@ import torch
 from av.video.reformatter import VideoReformatter
 from torch import Tensor
 
+from engines.example import MEAN, SPREAD
 from engines.resize import target_size
 from stream.frame import Frame
 from stream.yuv import colour_matrix, planar, planes_of, resize, to_rgb
-
-_MEAN = (0.485, 0.456, 0.406)
-_STD = (0.229, 0.224, 0.225)
 
 
 class Preprocessor:
@@ -50,10 +48,10 @@ class Preprocessor:
         matrix, offset = (tensor.numpy() for tensor in colour_matrix(picture))
         yuv = cv2.merge([plane.numpy() for plane in planes_of(small)])
         rgb = cv2.transform(yuv, np.column_stack((matrix, offset)))
-        image = (rgb - 255 * np.array(_MEAN, np.float32)) / (255 * np.array(_STD, np.float32))
+        image = (rgb - 255 * np.array(MEAN, np.float32)) / (255 * np.array(SPREAD, np.float32))
         return torch.from_numpy(image).permute(2, 0, 1).unsqueeze(0)
 
     def _on_device(self, planes: list[Tensor], picture: av.VideoFrame, size: tuple[int, int]) -> Tensor:
-        mean, std = (torch.tensor(values, device=planes[0].device).view(3, 1, 1) * 255 for values in (_MEAN, _STD))
+        mean, std = (torch.tensor(values, device=planes[0].device).view(3, 1, 1) * 255 for values in (MEAN, SPREAD))
         image = (to_rgb(resize(planes, size), picture) - mean) / std
         return image.unsqueeze(0).contiguous(memory_format=torch.channels_last)

@@ -52,7 +52,7 @@ USER_ERRORS = (
     TuningError,
 )
 
-# Of the tracker with weights of our own: two who cross are one to them, their keypoints are noisy, their scores low.
+# Of the tracker with weights of xpose-nano's kind: two who cross are one to them, keypoints are noisy, scores low.
 _OWN: dict[str, Any] = {
     "merges": True,
     "low_score": 0.18,

@@ -27,6 +27,8 @@ def _given(value: Any, check: Callable[[Any], Any]) -> dict[str, Any]:
         settings = tracker_settings(value) if isinstance(value, str) else value
     except TuningError as error:
         raise ValueError(str(error)) from None
+    if isinstance(settings, dict) and "sigmas" in settings:
+        raise ValueError("sigmas are those of the prompt; leave them out")
     config = check(settings)
     return {name: getattr(config, name) for name in settings}
 
@@ -153,7 +155,7 @@ class Site(_Part):
             raise SiteError(f"cannot read {path}: {error.strerror}") from None
         except UnicodeDecodeError:
             raise SiteError(f"{path} is not a text file") from None
-        except yaml.YAMLError as error:  # its own text quotes the line, which may hold a password
+        except (ValueError, yaml.YAMLError) as error:  # its own text quotes the line, which may hold a password
             mark = getattr(error, "problem_mark", None)
             where = f" line {mark.line + 1}" if mark else ""
             raise SiteError(f"{path}{where} is not YAML: {getattr(error, 'problem', None) or 'damaged'}") from None
@@ -198,6 +200,6 @@ def _names(location: tuple[str | int, ...]) -> list[str]:
     """The fields that the part at `location` has."""
     parts: dict[str, Any] = {"cameras": CameraSite, "engine": EngineSite, "outputs": OutputSite, "limits": LimitSite}
     if location and location[0] == "tracker":
-        return list(TrackerConfig.__dataclass_fields__)
+        return [name for name in TrackerConfig.__dataclass_fields__ if name != "sigmas"]
     model = parts[str(location[0])] if location else Site
     return list(model.model_fields)

@@ -38,6 +38,8 @@ def tracker_settings(name: str) -> dict[str, Any]:
         )
     try:
         settings: dict[str, Any] = yaml.safe_load(Path(name).read_text())
+        if "sigmas" in settings:
+            raise ValueError("sigmas are those of the prompt; leave them out")
         TrackerConfig(**settings)
     except OSError as error:
         raise TuningError(f"the tracker settings {name} cannot be read: {error.strerror}") from None

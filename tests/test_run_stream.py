@@ -153,6 +153,34 @@ def test_a_mistake_is_told_in_one_sentence_and_leaves_nothing_behind(
     assert sorted(tmp_path.iterdir()) == before
 
 
+WRONG: dict[str, tuple[list[object], str]] = {
+    "no time": (["listen", "tcp://127.0.0.1:9", "--quiet", "nan"], "nan s is no time to wait"),
+    "a folder": (["smooth", "."], "is a directory"),
+    "no smoothing": (["smooth", "t.parquet", "--tracker", "raw"], "raw smoothes nothing"),
+    "no weights": (["eval", "--data", "d", "--calibrate", "w.pth"], "w.pth must end in .safetensors"),
+    "no effect": (["eval", "--data", "d", "--mp100", "--kinds", "words"], "--kinds has no effect with --mp100"),
+    "no effect without": (["eval", "--data", "d", "--episodes", "3"], "--episodes has no effect without --mp100"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_wrong_call_is_told_before_anything_is_done(wrong: str, capsys: pytest.CaptureFixture) -> None:
+    given, said = WRONG[wrong]
+    with pytest.raises(SystemExit) as exit_:
+        call(*given)
+    assert exit_.value.code == 2 and said in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize("given", [["prompts", "build"], ["eval", "--data", "d", "--calibrate"]])
+def test_weights_are_not_overwritten(given: list[str], tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    kept = tmp_path / "w.safetensors"
+    kept.write_text("kept")
+    with pytest.raises(SystemExit) as exit_:
+        call(*given, kept, *(["person"] if given[0] == "prompts" else []))
+    assert exit_.value.code == 1 and "exists already" in capsys.readouterr().err
+    assert kept.read_text() == "kept"
+
+
 def test_a_wrong_call_is_told_without_its_password(capsys: pytest.CaptureFixture) -> None:
     for call_ in (["run", "rtsp://joe:s3cret@cam/x"], ["doctor", "a.mp4", "rtsp://joe:s3'c r\\et@cam/x?token=s3_c"]):
         with pytest.raises(SystemExit) as exit_:

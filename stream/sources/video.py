@@ -127,10 +127,6 @@ class Video:
                     self._wait_for(pts)
                 yield pts, self._upright(picture)
 
-    def packets(self) -> Iterator[av.Packet]:
-        """What arrives, undecoded, for whoever wants to know how (`doctor`)."""
-        return self._packets()
-
     def _wait_for(self, pts: float) -> None:
         """Until the picture is due by its media time: all of a segment comes at once. A late one puts off the rest."""
         now = time.monotonic()

@@ -49,6 +49,11 @@ def test_an_empty_box_or_one_outside_the_picture_is_refused(box: tuple[int, ...]
         Example(np.zeros((50, 60, 3), np.uint8), np.array(box), np.ones((1, 2)))
 
 
+def test_a_box_in_shares_of_the_picture_is_refused() -> None:
+    with pytest.raises(PromptError, match="below 2 px; write it in px"):
+        Example(np.zeros((50, 60, 3), np.uint8), np.array([0.1, 0.1, 0.5, 0.6]), np.ones((1, 2)))
+
+
 def test_an_example_without_keypoints_is_refused() -> None:
     with pytest.raises(PromptError, match="at least one keypoint"):
         Example(np.zeros((50, 60, 3), np.uint8), np.array([5, 5, 40, 40]), np.full((2, 2), np.nan))

@@ -81,12 +81,19 @@ def test_a_wrong_prompt_file_is_refused(tmp_path: Path, change: dict[str, Any], 
         ({"box": [50, 5, 5, 30]}, "example 1: the box"),
         ({"keypoints": {"nose": [1, 2]}}, "'nose', which is none of fork's"),
         ({"keypoints": {"handle": [1, float("nan")]}}, "'handle' of example 1 must be 2 numbers"),
+        ({"keypoints": {"handle": [2140, 8]}}, "'handle' of example 1 lies outside its picture"),
         ({"keypoints": {}}, "at least one keypoint"),
         ({"keypoints": [1]}, "a mapping of names"),
     ],
 )
 def test_a_wrong_example_is_refused(tmp_path: Path, shown: dict[str, Any], change: dict[str, Any], said: str) -> None:
     assert said in refusal(tmp_path, FORK | {"examples": [shown | change]})
+
+
+def test_what_yaml_cannot_be_made_of_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "prompt.yaml").write_text("category: 2024-13-45")  # like a date, but none
+    with pytest.raises(PromptError, match=r"prompt\.yaml is no YAML"):
+        Prompt.load(tmp_path / "prompt.yaml")
 
 
 def refusal(folder: Path, values: Any) -> str:

@@ -18,7 +18,9 @@ from training.truth import Truth
 
 
 def test_the_demo_accounts_for_every_frame_and_writes_what_it_says(tmp_path: Path) -> None:
+    (tmp_path / "demo.txt").write_text("of somebody else")
     figures = demo(tmp_path)
+    assert (tmp_path / "demo.txt").exists()
     assert json.loads((tmp_path / "demo.json").read_text()) == figures
     frames = figures["frames"]
     assert frames["received"] == 720 == frames["published"] + sum(frames["dropped"].values())

@@ -49,6 +49,8 @@ MISTAKES = {
     ),
     "cameras:\n  - source: a.mp4\noutputs: {predict: soon}": 'line 3, outputs.predict: write "now", or seconds',
     "cameras:\n  - source: a.mp4\noutputs: {predict: 100}": "above 0 and at most 2",
+    "cameras:\n  - source: a.mp4\ntracker: {sigmas: {0: [0.1]}}": "line 3, tracker: sigmas are those of the prompt",
+    "cameras: 2024-13-45": "is not YAML",
     "cameras: [": "line 1 is not YAML",
     "just words": "input should be a valid dictionary",
 }

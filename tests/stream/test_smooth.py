@@ -131,7 +131,7 @@ def test_presets_have_names_and_other_names_are_refused(tmp_path: Path) -> None:
     assert tracker_config("mocap").process_noise < tracker_config("robot").process_noise
     with pytest.raises(TuningError, match="neither a tracker preset"):
         tracker_config("fast")
-    for text in ("colour: 3", "- 1", "damping: -1", ":\n:"):
+    for text in ("colour: 3", "- 1", "damping: -1", ":\n:", "sigmas: 0.06"):
         (tmp_path / "bad.yaml").write_text(text)
         with pytest.raises(TuningError, match=r"bad\.yaml holds no tracker settings"):
             tracker_config(str(tmp_path / "bad.yaml"))
