@@ -15,7 +15,7 @@ from stream.horizon import Horizon, horizon_of
 from stream.sources import Options
 from stream.sources.address import camera_name
 from stream.sources.media import is_device
-from stream.tune import TuningError, tracker_settings
+from stream.tune import TuningError, refuse_sigmas, tracker_settings
 from trackers import TrackerConfig
 
 _Tracker = pydantic.dataclasses.dataclass(TrackerConfig, config=ConfigDict(extra="forbid"), frozen=True)
@@ -27,8 +27,7 @@ def _given(value: Any, check: Callable[[Any], Any]) -> dict[str, Any]:
         settings = tracker_settings(value) if isinstance(value, str) else value
     except TuningError as error:
         raise ValueError(str(error)) from None
-    if isinstance(settings, dict) and "sigmas" in settings:
-        raise ValueError("sigmas are those of the prompt; leave them out")
+    refuse_sigmas(settings)
     config = check(settings)
     return {name: getattr(config, name) for name in settings}
 

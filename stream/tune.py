@@ -38,8 +38,7 @@ def tracker_settings(name: str) -> dict[str, Any]:
         )
     try:
         settings: dict[str, Any] = yaml.safe_load(Path(name).read_text())
-        if "sigmas" in settings:
-            raise ValueError("sigmas are those of the prompt; leave them out")
+        refuse_sigmas(settings)
         TrackerConfig(**settings)
     except OSError as error:
         raise TuningError(f"the tracker settings {name} cannot be read: {error.strerror}") from None
@@ -47,6 +46,12 @@ def tracker_settings(name: str) -> dict[str, Any]:
         reason = " ".join(str(error).split()).removeprefix("TrackerConfig.__init__() ")
         raise TuningError(f"{name} holds no tracker settings as `tune` writes them: {reason}") from None
     return settings
+
+
+def refuse_sigmas(settings: Any) -> None:
+    """Raises ValueError where settings say what only the prompt can."""
+    if isinstance(settings, dict) and "sigmas" in settings:
+        raise ValueError("sigmas are those of the prompt; leave them out")
 
 
 def tune(recording: Path, target: Path) -> str:

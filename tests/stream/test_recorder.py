@@ -202,7 +202,7 @@ def test_rows_are_flushed_though_no_more_come(tmp_path: Path) -> None:
 
 def test_a_failed_flush_is_told_by_the_next_write_though_nobody_asked_for_it(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path / "tracks.parquet")
-    wrong = msgspec.structs.replace(message_of(0), frame="no number")  # type: ignore[arg-type]
+    wrong = msgspec.structs.replace(message_of(0), frame="no number")
     recorder.write(wrong)
     deadline = time.monotonic() + 20
     with pytest.raises(pa.ArrowInvalid):
