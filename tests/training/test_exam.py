@@ -293,6 +293,13 @@ def test_weights_that_know_no_category_of_the_data_are_validated_all_the_same(tm
     assert not {"PCK@0.1", "AP"} & metrics.keys()
 
 
+def test_weights_that_take_fewer_keypoints_are_refused(annotated: Path, tmp_path: Path) -> None:
+    weights = untrained(tmp_path, max_keypoints=16)
+    for examine in (evaluate, lambda order: evaluate_few_shot(order, 1, 1)):
+        with pytest.raises(DataError, match="these weights take 16"):
+            examine(Order(weights, [str(annotated)], tmp_path / "out"))
+
+
 def test_a_kind_that_does_not_exist_is_refused(weights: Path, annotated: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no kind of prompt 'smell'"):
         evaluate(Order(weights, [str(annotated)], tmp_path, ("smell",)))

@@ -55,6 +55,10 @@ def test_a_training_is_stopped_resumed_and_ends_with_a_checkpoint(stick_bank, tm
     assert (out / "curve.png").stat().st_size > 1000
     assert not list(out.glob("*.partial"))
 
+    exported = tmp_path / "exported.safetensors"
+    subprocess.run(command(stick_bank, out, "--export", str(exported)), check=True, capture_output=True)
+    assert load(exported).provenance["recipe"] == checkpoint.provenance["recipe"], "what was trained, not the defaults"
+
 
 def test_a_training_that_was_killed_goes_on_with_the_same_curve(stick_bank, tmp_path):
     """Two runs to the same number of images, one of them killed on the way: the same losses to the last saved state."""
