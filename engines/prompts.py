@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -27,14 +27,16 @@ from engines.prompt import (
     keypoint_text,
     skeleton_files,
 )
+from engines.recognition import Embedded, combine, recognise
 from engines.skeleton import Skeleton
 from engines.tensorfile import TensorFileError, fingerprint, read_tensors, write_tensors
-from engines.text import PromptError, UnknownPrompt, WordEncoder
+from engines.text import PromptError, UnknownPrompt, WordEncoder, words_of
 from engines.xpose import Marked, XPose
 
 __all__ = [
-    "SKELETONS", "Prompt", "PromptBank", "PromptError", "Skeleton", "UnknownPrompt", "embed", "embed_examples",
-    "embed_prompts", "example_encoder", "find_skeletons", "instance_text", "keypoint_text", "prompts_for",
+    "SKELETONS", "Prompt", "PromptBank", "PromptError", "Skeleton", "UnknownPrompt", "can_read", "embed",
+    "embed_examples", "embed_prompts", "example_encoder", "find_skeletons", "instance_text", "keypoint_text",
+    "prompts_for",
 ]  # fmt: skip
 
 FORMAT = "xpose-prompts/1"
@@ -140,15 +142,17 @@ def prompts_for(checkpoint: Checkpoint, prompt: str, clip: str | Path | None = N
 def embed_prompts(prompts: Sequence[Prompt], checkpoint: Checkpoint, clip: str | Path | None = None) -> PromptBank:
     """Embed prompts in words, by examples or both with what belongs to the checkpoint; raises PromptError.
 
-    Several examples are their mean, and so are words and examples. A keypoint that no example shows has its words
-    alone, and is left out where there are none.
+    Several examples are their mean. Without words they are taken for the words of the checkpoint's own that they come
+    nearest to; beside words they count EXAMPLE_SHARE. A keypoint that no example shows has its words alone, and is left
+    out where there are none.
     """
     texts = _text_encoder(prompts, checkpoint, clip)
     if texts is not None and not any(prompt.examples for prompt in prompts):
         return embed([prompt.skeleton for prompt in prompts], texts)
     encode = example_encoder(checkpoint)
-    embedded = [_embed_one(prompt, texts, encode) for prompt in prompts]
     own = checkpoint.text_encoder
+    words = _known_words(own) if own is not None else None
+    embedded = [_embed_one(prompt, texts, encode, words) for prompt in prompts]
     return PromptBank(
         ", ".join(prompt.skeleton.category for prompt in prompts),
         1,
@@ -161,35 +165,40 @@ def embed_prompts(prompts: Sequence[Prompt], checkpoint: Checkpoint, clip: str |
     )
 
 
-class Embedded(NamedTuple):
-    """One category: [P], [K, P], and [K] True where something is known of the keypoint."""
-
-    instance: Tensor
-    keypoints: Tensor
-    known: Tensor
-
-    @classmethod
-    def mean(cls, parts: Sequence[Embedded]) -> Embedded:
-        """Their mean; of every keypoint over the parts that know it."""
-        known = torch.stack([part.known for part in parts]).unsqueeze(-1)
-        summed = (torch.stack([part.keypoints for part in parts]) * known).sum(0)
-        instance = torch.stack([part.instance for part in parts]).mean(0)
-        return cls(instance, summed / known.sum(0).clamp(min=1), known.any(0)[:, 0])
-
-
-def _embed_one(prompt: Prompt, texts: TextEncoder | None, encode: Encode) -> Embedded:
-    parts = []
+def _embed_one(prompt: Prompt, texts: TextEncoder | None, encode: Encode, words: Embedded | None) -> Embedded:
+    shown = embed_examples(prompt.examples, encode) if prompt.examples else None
     if prompt.words and texts is not None:
         said = embed([prompt.skeleton], texts)
-        parts.append(Embedded(said.instances[0], said.keypoints[0], said.keypoint_mask[0]))
-    if prompt.examples:
-        parts.append(embed_examples(prompt.examples, encode))
-    return Embedded.mean(parts)
+        said_alone = Embedded(said.instances[0], said.keypoints[0], said.keypoint_mask[0])
+        return said_alone if shown is None else combine(said_alone, shown)
+    assert shown is not None  # a prompt has one or the other
+    return shown if words is None else recognise(shown, *words)
 
 
 def embed_examples(examples: Sequence[Example], encode: Encode) -> Embedded:
     """The mean of the examples of one category: instance [P], keypoints [K, P], and [K] True where one shows it."""
-    return Embedded.mean([Embedded(*encode(one), torch.from_numpy(one.present)) for one in examples])
+    parts = [Embedded(*encode(one), torch.from_numpy(one.present)) for one in examples]
+    known = torch.stack([part.known for part in parts]).unsqueeze(-1)
+    summed = (torch.stack([part.keypoints for part in parts]) * known).sum(0)
+    instance = torch.stack([part.instance for part in parts]).mean(0)
+    return Embedded(instance, summed / known.sum(0).clamp(min=1), known.any(0)[:, 0])
+
+
+def _known_words(encoder: WordEncoder) -> Embedded | None:
+    """The categories that have a skeleton file and that the weights can read: [N, P], [N, K, P], [N, K]."""
+    skeletons = [Skeleton.load(path) for name, path in skeleton_files().items() if name in encoder.categories]
+    readable = [skeleton for skeleton in skeletons if can_read(encoder, skeleton)]
+    if not readable:
+        return None
+    bank = embed(readable, encoder)
+    return Embedded(bank.instances, bank.keypoints, bank.keypoint_mask)
+
+
+def can_read(encoder: WordEncoder, skeleton: Skeleton) -> bool:
+    """Whether an encoder was trained on a category and on every word of its keypoints."""
+    every = {word for name in encoder.vocabulary for word in words_of(name)}
+    words = {word for keypoint in skeleton.keypoints for word in words_of(keypoint)}
+    return instance_text(skeleton.category) in encoder.categories and words <= every
 
 
 def embed(skeletons: Sequence[Skeleton], encoder: TextEncoder, name: str = "", version: int = 1) -> PromptBank:

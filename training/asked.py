@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engines.prompts import Skeleton
+from engines.recognition import EXAMPLE_SHARE
 from engines.xpose import Marked
 from training.mixture import Mixture
 from training.targets import Targets
@@ -17,6 +18,7 @@ from training.wording import reworded
 
 LEAST_SEEN = 3  # visible keypoints of an example, or all where a class has fewer
 LEAST_SIDE = 0.12  # root of the share of the picture that an example's box covers
+HIDDEN = 0.5  # of the examples mark hidden keypoints too, as annotators of COCO do
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,8 @@ def ask(
     skeletons = tuple(data.skeletons[i] for i in chosen)
     targets = _of_classes(targets, torch.from_numpy(chosen), room)
     picture, slot, example = _choose_examples(targets, len(chosen), rng)
+    least = torch.from_numpy(np.where(rng.random((len(slot), 1)) < HIDDEN, 1, 2))
+    marked = targets.visibility[picture, slot] >= least
     kind = torch.from_numpy(rng.choice(3, size=example.shape, p=shares))
     return Asked(
         skeletons,
@@ -88,11 +92,11 @@ def ask(
         torch.from_numpy(data.mask[chosen, :room]),
         torch.from_numpy(data.sigmas[chosen, :room]),
         targets,
-        Marked(targets.boxes[picture, slot], targets.keypoints[picture, slot], targets.visibility[picture, slot] == 2),
+        Marked(targets.boxes[picture, slot], targets.keypoints[picture, slot], marked),
         picture,
         targets.classes[picture, slot],
         example,
-        torch.tensor((0.0, 1.0, 0.5))[kind] * (example >= 0),
+        torch.tensor((0.0, 1.0, EXAMPLE_SHARE))[kind] * (example >= 0),
     )
 
 

@@ -20,13 +20,15 @@ from training.targets import Targets
 GAUSSIAN = (1 - np.exp(-0.5), 1 - np.exp(-2.0))
 # A keypoint this far off, as a share of the box, is on something else; no sigma is to be stretched to explain it.
 FARTHEST = 0.5
+# Visibility counts so many times as much as the spread: to see what hides a keypoint takes more than the last layer.
+VISIBILITY = 8.0
 
 
 def confidence_loss(output: XPoseOutput, query: Tensor, targets: Targets) -> Tensor:
-    """Mean over keypoints of visibility's cross-entropy and the Gaussian's negative log-likelihood of the errors.
+    """Visibility's cross-entropy, which is weighted, and the Gaussian's negative log-likelihood of the errors.
 
-    `query` [B, M] is the group that answers for an instance, -1 where none does. The error itself is not taught here:
-    a model must not get its keypoints right only where it is sure.
+    Both are means over keypoints. `query` [B, M] is the group that answers for an instance, -1 where none does. The
+    error itself is not taught here: a model must not get its keypoints right only where it is sure.
     """
     assert output.visibility is not None and output.spread is not None
     index = query.clamp(min=0)[..., None].expand(*query.shape, output.spread.shape[-1])
@@ -41,7 +43,8 @@ def confidence_loss(output: XPoseOutput, query: Tensor, targets: Targets) -> Ten
         error = (((points - targets.keypoints) * unit).norm(dim=-1) / side).clamp(max=FARTHEST)
     placed = found & (targets.visibility > 0)
     likelihood = 0.5 * (error * torch.exp(-spread)).square() + 2 * spread
-    return (seen * told).sum() / told.sum().clamp(min=1) + (likelihood * placed).sum() / placed.sum().clamp(min=1)
+    visible = VISIBILITY * (seen * told).sum() / told.sum().clamp(min=1)
+    return visible + (likelihood * placed).sum() / placed.sum().clamp(min=1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -16,9 +16,8 @@ from engines.checkpoint import Checkpoint
 from engines.detect import detect
 from engines.example import Example, normalised
 from engines.prompt import Prompt
-from engines.prompts import PromptBank, Skeleton, embed_prompts, instance_text
+from engines.prompts import PromptBank, Skeleton, can_read, embed_prompts
 from engines.resize import target_size
-from engines.text import words_of
 from trackers import Detections
 from training.confidence import Judged
 from training.dataset import DataError
@@ -32,6 +31,7 @@ SHOWN = 0.3  # score from which a detection counts in PCK, recall, precision and
 LEAST = 0.01  # score from which it counts in AP
 AT_ONCE = 20
 LEAST_SEEN = 3  # visible keypoints of an example, or all it has
+OFFERED = 8  # for every example that is taken
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,14 +105,7 @@ def readable(checkpoint: Checkpoint, skeletons: Sequence[Skeleton]) -> list[int]
     encoder = checkpoint.text_encoder
     if encoder is None:
         return list(range(len(skeletons)))
-    known = set(encoder.categories)
-    every = {word for name in encoder.vocabulary for word in words_of(name)}
-    return [
-        label
-        for label, skeleton in enumerate(skeletons)
-        if instance_text(skeleton.category) in known
-        and all(word in every for keypoint in skeleton.keypoints for word in words_of(keypoint))
-    ]
+    return [label for label, skeleton in enumerate(skeletons) if can_read(encoder, skeleton)]
 
 
 def words(
@@ -162,10 +155,13 @@ def shown(
 
 
 def draw_examples(data: Mixture, shots: int, rng: np.random.Generator, among: NDArray[np.int64]) -> list[list[Example]]:
-    """For every class up to `shots` random instances from different pictures `among` those of `data`."""
+    """For every class up to `shots` instances from different pictures `among` those of `data`.
+
+    Of OFFERED times as many random ones they are those that show most keypoints, as a user would choose them.
+    """
     chosen: list[list[Example]] = [[] for _ in data.skeletons]
     for index in rng.permutation(among):
-        if all(len(examples) >= shots for examples in chosen):
+        if all(len(examples) >= OFFERED * shots for examples in chosen):
             break
         picture = data.readable(int(index))
         if picture is None:
@@ -176,14 +172,19 @@ def draw_examples(data: Mixture, shots: int, rng: np.random.Generator, among: ND
             own = picture.keypoints[row, : len(data.skeletons[label].keypoints)]
             seen = own[:, 2] == 2
             large = picture.boxes[row, 2:] - picture.boxes[row, :2]
-            if label in taken or len(chosen[label]) >= shots or seen.sum() < min(LEAST_SEEN, len(own)):
+            if label in taken or len(chosen[label]) >= OFFERED * shots or seen.sum() < min(LEAST_SEEN, len(own)):
                 continue
             if np.sqrt(large.prod() / np.prod(picture.size)) < 0.12:
                 continue
             points = np.where(seen[:, None], own[:, :2], np.nan)
             chosen[label].append(Example(picture.rgb, picture.boxes[row].astype(float), points.astype(float)))
             taken.add(label)
-    return chosen
+    return [sorted(examples, key=_unseen)[:shots] for examples in chosen]
+
+
+def _unseen(example: Example) -> int:
+    """How many keypoints it does not show."""
+    return int((~example.present).sum())
 
 
 def score(

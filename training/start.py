@@ -45,7 +45,7 @@ def start(
 
 
 def _with_prompts(config: XPoseConfig) -> XPoseConfig:
-    return replace(config, visual_layers=config.visual_layers or VISUAL_LAYERS, confidence="learned")
+    return replace(config, visual_layers=config.visual_layers or VISUAL_LAYERS, confidence="learned", score="image")
 
 
 def _extended(old: WordEncoder, words: Sequence[str], categories: Sequence[str]) -> WordEncoder:

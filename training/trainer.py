@@ -49,8 +49,8 @@ class Recipe:
     classes: int = 8  # asked for in a step, present and absent ones
     few: float = 0.5  # probability of asking for fewer
     rewording: float = 0.5  # probability of other words
-    shares: tuple[float, float, float] = (0.5, 0.3, 0.2)  # of prompts in words, by example, and both
-    contrast: float = 0.5  # weight of the contrast between words and examples
+    shares: tuple[float, float, float] = (0.6, 0.2, 0.2)  # of prompts in words, by example, and both
+    contrast: float = 1.0  # weight of the contrast between words and examples
 
     def share(self, step: int, images: int) -> float:
         """Share of the full rate: a linear start over steps, then half a cosine over the images seen."""

@@ -128,7 +128,11 @@ class XPose(nn.Module):
         classes, [C, K, P] per class with `keypoint_mask` [C, K] True where a class has a keypoint, or [B, C, K, P];
         `padding_mask` [B, H, W] True on padding.
         """
-        return self.stages(images, instance_prompts, keypoint_prompts, keypoint_mask, padding_mask).output
+        stages = self.stages(images, instance_prompts, keypoint_prompts, keypoint_mask, padding_mask)
+        if self.config.score == "group":
+            return stages.output
+        shown = stages.token_logits.masked_fill(~stages.token_valid.unsqueeze(-1), -torch.inf).amax(1, keepdim=True)
+        return stages.output._replace(logits=(stages.output.logits + shown) / 2)
 
     def prompts_of(self, pictures: Tensor, marked: Marked) -> tuple[Tensor, Tensor]:
         """Prompt embeddings [E, P] and [E, K, P] of instances marked in normalised pictures [E, 3, H, W]."""

@@ -61,6 +61,24 @@ def test_shapes_and_ranges_are_as_documented(model: XPose) -> None:
         assert coordinates.min() >= 0 and coordinates.max() <= 1
 
 
+def test_the_best_image_token_that_is_no_padding_counts_half_where_it_is_asked(model: XPose) -> None:
+    images, prompts = pictures(model, 1), (words(model, 3), words(model, 5, seed=3))
+    padding = torch.zeros(1, *SIZES[model.config], dtype=torch.bool)
+    padding[..., SIZES[model.config][1] // 2 :] = True
+    own = run(model, images, *prompts, None, padding)
+    with torch.no_grad():
+        stages = model.stages(images, *prompts, None, padding)
+    best = stages.token_logits[:, stages.token_valid[0]].amax(1, keepdim=True)
+    config = model.config
+    model.config = replace(config, score="image")
+    try:
+        found = run(model, images, *prompts, None, padding)
+    finally:
+        model.config = config
+    torch.testing.assert_close(found.logits, (own.logits + best) / 2)
+    assert torch.equal(found.boxes, own.boxes) and torch.equal(found.keypoints, own.keypoints)
+
+
 def test_equal_lists_per_class_are_as_good_as_one_list(model: XPose) -> None:
     images, classes, points = pictures(model, 2), words(model, 3), words(model, 5, seed=3)
     expected = run(model, images, classes, points)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,9 +15,10 @@ from engines.checkpoint import Checkpoint, load, save
 from engines.clip_visual import ClipVisualEncoder
 from engines.example import Example
 from engines.prompt import Prompt
-from engines.prompts import embed_prompts, prompts_for
+from engines.prompts import embed_prompts, find_skeletons, prompts_for
+from engines.recognition import EXAMPLE_SHARE
 from engines.skeleton import Skeleton
-from engines.text import PromptError, WordEncoder
+from engines.text import PromptError, WordEncoder, words_of
 from engines.xpose import Marked, XPose, XPoseConfig
 
 FORK = Skeleton("fork", ("handle", "left tip", "right tip"), ((0, 1), (0, 2)), ((1, 2),), (0.05,) * 3)
@@ -77,18 +79,33 @@ def test_examples_make_a_bank_that_the_model_takes(checkpoint: Checkpoint, tmp_p
     assert out.keypoints.shape == (1, 10, 3, 2)
 
 
-def test_both_kinds_together_are_their_mean_and_words_stand_in_for_absent_keypoints(checkpoint: Checkpoint) -> None:
+def test_examples_are_their_mean_and_words_stand_in_for_absent_keypoints(checkpoint: Checkpoint) -> None:
     one, two = example(absent=1), example(seed=2, absent=2)
     words = embed_prompts([Prompt(FORK)], checkpoint)
     first, second = (embed_prompts([Prompt(FORK, words=False, examples=(e,))], checkpoint) for e in (one, two))
     both = embed_prompts([Prompt(FORK, examples=(one,))], checkpoint)
-    torch.testing.assert_close(both.instances, (words.instances + first.instances) / 2)
-    torch.testing.assert_close(both.keypoints[0, 0], (words.keypoints[0, 0] + first.keypoints[0, 0]) / 2)
+    torch.testing.assert_close(both.instances, torch.lerp(words.instances, first.instances, EXAMPLE_SHARE))
+    torch.testing.assert_close(
+        both.keypoints[0, 0], torch.lerp(words.keypoints[0, 0], first.keypoints[0, 0], EXAMPLE_SHARE)
+    )
     torch.testing.assert_close(both.keypoints[0, 1], words.keypoints[0, 1])
     shots = embed_prompts([Prompt(FORK, words=False, examples=(one, two))], checkpoint)
     assert shots.keypoint_mask.all()
     torch.testing.assert_close(shots.keypoints[0, 0], (first.keypoints[0, 0] + second.keypoints[0, 0]) / 2)
     torch.testing.assert_close(shots.keypoints[0, 2], first.keypoints[0, 2])
+
+
+def test_an_example_of_something_known_is_taken_for_its_words(checkpoint: Checkpoint) -> None:
+    mug = find_skeletons(["mug"])[0]
+    words = ["mug", *(word for keypoint in mug.keypoints for word in words_of(keypoint))]
+    known = Checkpoint(deepcopy(checkpoint.model), WordEncoder(words, 128, ["mug"]).eval())
+    said = embed_prompts([Prompt(mug)], known)
+    assert known.model.visual is not None
+    with torch.no_grad():  # as if it had learnt that every picture shows a mug
+        known.model.visual.output.weight.zero_()
+        known.model.visual.output.bias.copy_(said.instances[0])
+    found = embed_prompts([Prompt(mug, words=False, examples=(example(len(mug.keypoints)),))], known)
+    assert torch.equal(found.instances, said.instances)
 
 
 def test_a_category_nobody_has_words_for_can_be_shown(checkpoint: Checkpoint) -> None:

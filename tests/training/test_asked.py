@@ -103,6 +103,18 @@ def test_small_or_hidden_instances_are_no_examples() -> None:
     assert len(one.label) == 0 and (one.example == -1).all()
 
 
+def test_examples_mark_what_is_visible_and_some_what_is_hidden_too() -> None:
+    given = targets([[0], [0]])
+    given.visibility[:, 0, 3] = 1
+    marked = set()
+    for seed in range(20):
+        one = ask(given, DATA, np.random.default_rng(seed), classes=2, few=0.0, rewording=0.0, shares=(0.0, 1.0, 0.0))
+        of_person = one.mask[one.label[0]].nonzero()[:, 0].tolist()
+        marked |= {tuple(row[of_person].tolist()) for row in one.marked.present}
+    count = len(of_person)
+    assert marked == {(True,) * count, tuple(i != 3 for i in range(count))}
+
+
 def test_wordings_say_the_same_in_other_words() -> None:
     assert category_wordings("person")[0] == "person" and "human" in category_wordings("person")
     assert keypoint_wordings("left_knee")[:2] == ["left knee", "knee of the left leg"]

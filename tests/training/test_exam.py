@@ -350,3 +350,14 @@ def test_the_few_shot_protocol_asks_every_category_and_takes_the_group_on_the_qu
 
     result = evaluate_few_shot(Order(weights, [str(tmp_path / "annotations.json")] * 2, tmp_path / "out"), 1, 1)
     assert result["mean of splits"] == json.loads((tmp_path / "out" / "few-shot.json").read_text())["mean of splits"]
+
+
+def test_the_example_is_the_instance_that_shows_most(stick_bank: Path) -> None:
+    data = open_sources([str(stick_bank)])
+    few = np.arange(5)
+    rng = np.random.default_rng(0)
+    (offered,) = scorecard.draw_examples(data, 99, rng, few)
+    shown = [int(example.present.sum()) for example in offered]
+    assert shown == sorted(shown, reverse=True)
+    ((chosen,),) = scorecard.draw_examples(data, 1, rng, few)
+    assert chosen.present.sum() == shown[0]

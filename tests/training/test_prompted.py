@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from engines.recognition import EXAMPLE_SHARE
 from engines.text import WordEncoder
 from engines.xpose import XPose, XPoseConfig
 from tests.training.test_asked import DATA, SKELETONS, asked
@@ -33,9 +34,9 @@ def prompts(prompted: Prompted, one: Asked) -> tuple[torch.Tensor, torch.Tensor,
     return prompted.prompts(prompted.model.levels(torch.randn(len(one.example), 3, 72, 96)), one)
 
 
-@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
-def test_a_prompt_is_words_an_example_or_their_mean(prompted: Prompted, share: float) -> None:
-    kinds = {0.0: (1.0, 0.0, 0.0), 0.5: (0.0, 0.0, 1.0), 1.0: (0.0, 1.0, 0.0)}
+@pytest.mark.parametrize("share", [0.0, EXAMPLE_SHARE, 1.0])
+def test_a_prompt_is_words_an_example_or_both(prompted: Prompted, share: float) -> None:
+    kinds = {0.0: (1.0, 0.0, 0.0), EXAMPLE_SHARE: (0.0, 0.0, 1.0), 1.0: (0.0, 1.0, 0.0)}
     one = asked([[0, 2], [2, 0], [0, -1], [3, -1]], shares=kinds[share])
     with torch.no_grad():
         instances, keypoints, _ = prompts(prompted, one)

@@ -55,7 +55,7 @@ def chair(draw: Draw) -> tuple[Body, np.ndarray]:
         made.keypoint(f"{side} top of the back", "back", (0, y * (wide - thick), back - 0.01), 0.06)
     body = made.body()
     turns = {"back": turn("y", -draw.held(0, 0.25))}
-    if draw.chance(0.1):  # it fell over
+    if draw.chance(0.03):  # it fell over
         turns["frame"] = turn("x", draw.held(-1.6, 1.6)) @ turn("y", draw.held(-1.6, 1.6))
     return body, body.pose(turns)
 

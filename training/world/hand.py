@@ -64,7 +64,7 @@ def hand(draw: Draw) -> tuple[Body, np.ndarray]:
     """A random hand in a random gesture, mostly upright."""
     side = 1 if draw.chance(0.5) else -1
     body = sculpt(draw, side)
-    gesture = draw.pick({"open": 0.35, "relaxed": 0.25, "point": 0.1, "count": 0.2, "fist": 0.1})
+    gesture = draw.pick({"open": 0.45, "relaxed": 0.3, "point": 0.08, "count": 0.14, "fist": 0.03})
     turns = {"palm": turn("x", draw.held(-0.3, 0.3)) @ turn("y", draw.held(-0.5, 0.5))}
     spread = draw.held(0.0, 0.16)
     for number, name in enumerate(FINGERS):
@@ -85,6 +85,6 @@ def hand(draw: Draw) -> tuple[Body, np.ndarray]:
     turns["thumb lower"] = inward
     turns["thumb middle"] = turn("x", side * (0.1 + 0.55 * folded)) @ turn("y", 0.35 * folded)
     turns["thumb upper"] = turn("x", side * (0.05 + 0.6 * folded))
-    tilt = 0.45 if draw.chance(0.8) else 1.8
+    tilt = 0.45 if draw.chance(0.9) else 1.2
     turns["forearm"] = turn("x", draw.held(-tilt, tilt)) @ turn("y", draw.held(-tilt, tilt))
     return body, body.pose(turns)

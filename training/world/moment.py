@@ -46,7 +46,7 @@ def compose(
     first: Sequence[Category] = TRAINED,
     others: Sequence[Category] = TRAINED,
 ) -> None:
-    """Fills the scene with a random moment: one body of the `first` categories, up to three of the `others`.
+    """Fills the scene with a random moment: one body of the `first` categories, up to two of the `others`.
 
     Most of them are half the picture high or more, and mostly inside it. Persons have their natural size; everything
     else may be a toy or a giant.
@@ -78,13 +78,13 @@ def compose(
 
 def _bodies(scene: Scene, draw: Draw, frustum: Frustum, first: Sequence[Category], others: Sequence[Category]) -> None:
     boxes: list[np.ndarray] = []
-    for number in range(1 + int(draw.rng.choice(4, p=[0.42, 0.36, 0.16, 0.06]))):
+    for number in range(1 + int(draw.rng.choice(3, p=[0.55, 0.33, 0.12]))):
         kinds = {kind.name: kind for kind in (others if number else first)}
         category = kinds[draw.pick({kind.name: kind.share for kind in kinds.values()})]
         body, pose = category.random(draw)
         crowded = draw.chance(0.1)
         for _ in range(5):
-            nearness = draw.uniform(0.92, 1.08) if number == 0 else np.exp(draw.uniform(-0.2, 0.3))
+            nearness = draw.uniform(0.92, 1.08) if number == 0 else np.exp(draw.uniform(-0.15, 0.15))
             placed = _place(draw, frustum, category, body, pose, nearness)
             box = extent(placed, frustum.camera, round(100 * frustum.aspect), 100)
             if box is None or max(box[2:] - box[:2]) < 18 or min(box[2:] - box[:2]) < 3:
@@ -105,7 +105,7 @@ def _place(draw: Draw, frustum: Frustum, category: Category, body: Body, pose: n
     view = 2 * distance * np.tan(0.5 * frustum.camera.fov)  # m, height of what is seen there
     low, high = body.put(pose, np.zeros(2)).bounds
     if category.name != "person":
-        size = draw.uniform(0.45, 0.9) * view / (high - low).max()
+        size = draw.uniform(0.55, 0.95) * view / (high - low).max()
         body, low, high = body.scaled(size), size * low, size * high
     room = max(0.15, 1.05 - (high - low)[:2].max() / (frustum.aspect * view))
     at = frustum.ground(draw.uniform(-room, room), distance)
@@ -156,7 +156,7 @@ def _thing(scene: Scene, draw: Draw, at: np.ndarray, size: float, upright: bool)
 
 def _things(scene: Scene, draw: Draw, frustum: Frustum) -> None:
     flat = frustum.distance
-    if draw.chance(0.15):  # something in front of the bodies
+    if draw.chance(0.1):  # something in front of the bodies
         for _ in range(1 + int(draw.chance(0.3))):
             distance = flat * draw.uniform(0.35, 0.75)
             at = frustum.ground(draw.uniform(-0.9, 0.9), distance)

@@ -47,9 +47,9 @@ def rope(draw: Draw) -> tuple[Body, np.ndarray]:
     elif kind == "slack":  # both ends up
         start, rise, side = turn("y", draw.held(0.6, 1.4)), np.full(LINKS + 1, -draw.held(1.4, 2.9) / LINKS), bends(4.0)
     elif kind == "lying":
-        start, rise, side = np.eye(3), np.zeros(LINKS + 1), bends(18.0)
+        start, rise, side = np.eye(3), np.zeros(LINKS + 1), bends(10.0)
     else:
-        start, rise, side = turn("y", draw.held(-1, 1)), bends(11.0), bends(11.0)
+        start, rise, side = turn("y", draw.held(-1, 1)), bends(8.0), bends(8.0)
     turns = {f"link {i}": turn("z", side[i]) @ turn("y", rise[i]) for i in range(1, LINKS)}
     turns["link 0"] = start
     return body, body.pose(turns)
