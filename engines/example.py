@@ -24,7 +24,7 @@ class Example:
     Attributes:
         rgb: uint8 [H, W, 3].
         box: [4] x0, y0, x1, y1.
-        keypoints: [K, 2] x, y; NaN where a keypoint cannot be seen in this picture.
+        keypoints: [K, 2] x, y; NaN where a keypoint is not given. One that is hidden may be given where it lies.
 
     Raises:
         PromptError: the box is empty, tiny or outside the picture, or no keypoint is given.

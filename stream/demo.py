@@ -1,4 +1,4 @@
-"""The main job on a clip in this repository, in real time, measured against its truth."""
+"""The main job on the clips in this repository, in real time, measured against their truth."""
 
 from __future__ import annotations
 
@@ -28,15 +28,38 @@ from training.evaluation import Found, idf1, oks_ap, pck
 from training.truth import Truth
 
 ROOT = Path(__file__).parents[1]
+# Persons who cross; and a person, a dog, a robot arm and a chair, each with its own keypoints, in one stream.
+CLIPS = {"demo": CLIP, "company": CLIP.with_name("company.mp4")}
 
 
-def demo(out: Path) -> dict[str, Any]:
-    """Stream the clip with a subscriber in another process; write overlay, recording and figures into `out`."""
+def demo(out: Path) -> dict[str, dict[str, Any]]:
+    """Stream the clips, one after the other, with a subscriber in another process.
+
+    Overlay, recording, messages and figures of each go into `out`, under its name in CLIPS. Returns the figures; those
+    of a clip that was stopped before there was anything to measure are missing.
+    """
     make_folder(out)
-    files = {"overlay": out / "demo.mp4", "recording": out / "demo.parquet", "messages": out / "demo.jsonl"}
-    for path in [*files.values(), out / "demo.parquet.journal", out / "demo.json"]:
-        path.unlink(missing_ok=True)  # of an earlier demo, killed perhaps
-    truth = Truth.load(CLIP.with_suffix(".json"))
+    files = {name: _files(out / name) for name in CLIPS}
+    figures: dict[str, dict[str, Any]] = {}
+    for name, clip in CLIPS.items():
+        played = _play(clip, files[name])
+        if not played:
+            break
+        figures[name] = played
+    return figures
+
+
+def _files(stem: Path) -> dict[str, Path]:
+    """Where a clip's results go, less those of an earlier demo, killed perhaps."""
+    endings = {"overlay": ".mp4", "recording": ".parquet", "messages": ".jsonl", "figures": ".json"}
+    files = {name: stem.with_suffix(ending) for name, ending in endings.items()}
+    for path in [*files.values(), stem.with_suffix(".parquet.journal")]:
+        path.unlink(missing_ok=True)
+    return files
+
+
+def _play(clip: Path, files: dict[str, Path]) -> dict[str, Any]:
+    truth = Truth.load(clip.with_suffix(".json"))
     messages: list[TracksMessage] = []
     began: list[float] = []
 
@@ -49,7 +72,7 @@ def demo(out: Path) -> dict[str, Any]:
         command = [sys.executable, str(ROOT / "run_stream.py"), "listen", endpoint, "--json"]
         subscriber = subprocess.Popen(command, stdout=printed)
         outputs = {"publish": endpoint, "overlay": str(files["overlay"]), "record": str(files["recording"])}
-        site = Site.of(str(CLIP), prompt=", ".join(truth.categories), realtime=True, **outputs)
+        site = Site.of(str(clip), prompt=", ".join(truth.categories), realtime=True, **outputs)
         report = LiveTable(Console(stderr=True)) if sys.stderr.isatty() else None
         session = Session(site, must_open=True, report=report, wait_for_subscriber=30.0)
         try:
@@ -66,8 +89,8 @@ def demo(out: Path) -> dict[str, Any]:
         "accuracy": accuracy(messages, truth),
         "files": {name: str(path) for name, path in files.items()},
     }
-    (out / "demo.json").write_text(json.dumps(figures, indent=1) + "\n")
-    show(ledger, figures, out)
+    files["figures"].write_text(json.dumps(figures, indent=1) + "\n")
+    show(clip, ledger, figures)
     return figures
 
 
@@ -105,14 +128,13 @@ def _one(track: TrackMessage) -> Found:
     return Found(np.array(track.box), track.score, keypoints, track.id)
 
 
-def show(ledger: Ledger, figures: dict[str, Any], out: Path) -> None:
-    """Print the tables of the demo."""
-    table = table_of(ledger, f"demo: {CLIP.name}, in real time")
+def show(clip: Path, ledger: Ledger, figures: dict[str, Any]) -> None:
+    """Print the tables of a clip."""
+    table = table_of(ledger, f"demo: {clip.name}, in real time")
     table.add_row("received by the subscriber", str(figures["received_by_subscriber"]))
     table.add_row("frames per second", str(figures["frames_per_s"]))
     for name, path in figures["files"].items():
         table.add_row(name, Text(path))
-    table.add_row("figures", Text(str(out / "demo.json")))
     rates = Table("against the truth", *next(iter(figures["accuracy"].values())))
     for category, row in figures["accuracy"].items():
         rates.add_row(category, *(f"{rate:.3f}" for rate in row.values()))

@@ -55,10 +55,11 @@ USER_ERRORS = (
 # Of the tracker with weights of xpose-nano's kind: two who cross are one to them, keypoints are noisy, scores low.
 _OWN: dict[str, Any] = {
     "merges": True,
+    "high_score": 0.45,
     "low_score": 0.16,
-    "similarity": 0.05,
+    "similarity": 0.1,
     "coast": 0.5,
-    "measurement_noise": 0.04,
+    "measurement_noise": 0.055,
     "process_noise": 2.5,
     "body_noise": 0.15,
 }

@@ -157,9 +157,10 @@ def shown(
 def draw_examples(data: Mixture, shots: int, rng: np.random.Generator, among: NDArray[np.int64]) -> list[list[Example]]:
     """For every class up to `shots` instances from different pictures `among` those of `data`.
 
-    Of OFFERED times as many random ones they are those that show most keypoints, as a user would choose them.
+    Of OFFERED times as many random ones they are those that show most keypoints, as a user would choose them; hidden
+    ones are marked too, as annotators of COCO do.
     """
-    chosen: list[list[Example]] = [[] for _ in data.skeletons]
+    chosen: list[list[tuple[int, Example]]] = [[] for _ in data.skeletons]  # with how many can be seen
     for index in rng.permutation(among):
         if all(len(examples) >= OFFERED * shots for examples in chosen):
             break
@@ -176,15 +177,12 @@ def draw_examples(data: Mixture, shots: int, rng: np.random.Generator, among: ND
                 continue
             if np.sqrt(large.prod() / np.prod(picture.size)) < 0.12:
                 continue
-            points = np.where(seen[:, None], own[:, :2], np.nan)
-            chosen[label].append(Example(picture.rgb, picture.boxes[row].astype(float), points.astype(float)))
+            points = np.where(own[:, 2:] > 0, own[:, :2], np.nan)
+            example = Example(picture.rgb, picture.boxes[row].astype(float), points.astype(float))
+            chosen[label].append((int(seen.sum()), example))
             taken.add(label)
-    return [sorted(examples, key=_unseen)[:shots] for examples in chosen]
-
-
-def _unseen(example: Example) -> int:
-    """How many keypoints it does not show."""
-    return int((~example.present).sum())
+    best = (sorted(examples, key=lambda one: -one[0])[:shots] for examples in chosen)
+    return [[example for _, example in examples] for examples in best]
 
 
 def score(

@@ -19,17 +19,21 @@ from training.truth import Truth
 
 def test_the_demo_accounts_for_every_frame_and_writes_what_it_says(tmp_path: Path) -> None:
     (tmp_path / "demo.txt").write_text("of somebody else")
-    figures = demo(tmp_path)
+    played = demo(tmp_path)
     assert (tmp_path / "demo.txt").exists()
-    assert json.loads((tmp_path / "demo.json").read_text()) == figures
-    frames = figures["frames"]
-    assert frames["received"] == 720 == frames["published"] + sum(frames["dropped"].values())
-    assert figures["received_by_subscriber"] == frames["published"]
-    with av.open(figures["files"]["overlay"]) as video:
-        assert sum(1 for _ in video.decode(video=0)) == frames["published"]
-    assert len(set(pq.read_table(figures["files"]["recording"])["frame"].to_pylist())) == frames["published"]
-    assert list(figures["accuracy"]) == ["person"]
-    assert all(rates.keys() == {"PCK@0.1", "PCK@0.2", "OKS-AP", "IDF1"} for rates in figures["accuracy"].values())
+    assert list(played) == ["demo", "company"]
+    for name, figures in played.items():
+        assert json.loads((tmp_path / f"{name}.json").read_text()) == figures
+        frames = figures["frames"]
+        assert frames["received"] == 720 == frames["published"] + sum(frames["dropped"].values())
+        assert figures["received_by_subscriber"] == frames["published"]
+        with av.open(figures["files"]["overlay"]) as video:
+            assert sum(1 for _ in video.decode(video=0)) == frames["published"]
+        recorded = pq.read_table(figures["files"]["recording"])["frame"].to_pylist()
+        assert len(set(recorded)) == frames["published"]
+        assert all(rates.keys() == {"PCK@0.1", "PCK@0.2", "OKS-AP", "IDF1"} for rates in figures["accuracy"].values())
+    assert list(played["demo"]["accuracy"]) == ["person"]
+    assert len(played["company"]["accuracy"]) >= 3
 
 
 def test_a_file_is_no_folder_to_write_into(tmp_path: Path) -> None:
@@ -44,7 +48,7 @@ def test_the_shipped_weights_find_and_follow_the_persons_of_the_clip() -> None:
     Session(Site.of(str(CLIP))).run(lambda frame, message: messages.append(message))
     assert len(messages) == 720
     figures = accuracy(messages, Truth.load(CLIP.with_suffix(".json")))["person"]
-    # 0.764, 0.306 and 0.960 where it was measured; other processors round otherwise.
+    # XX where it was measured; other processors round otherwise.
     assert figures["PCK@0.1"] >= 0.74
     assert figures["OKS-AP"] >= 0.29
     assert figures["IDF1"] >= 0.93

@@ -18,7 +18,9 @@ from training.world.quadruped import Animal, Trot, trot
 DISTANCE = 4.5  # m, of the camera from the middle of the room
 HALF_VIEW = np.tan(np.radians(18)) * 4 / 3  # half the width of what it sees, per metre ahead
 LANES = (0.5, 0.0, -0.5)  # m, towards the camera
-DOG_LANE = 1.05
+DOG_LANE = 0.6
+ARM_STAND = np.array([1.0, -0.9]), 0.35  # m, its place on the floor and how high it is
+CHAIR = np.array([0.9, 1.05])
 PERIOD = 9.0  # s, of a walk to and fro
 
 
@@ -183,29 +185,32 @@ def walkers(draw: Draw) -> list[Actor]:
         (Gesture("reach", "right", 9, 11), Gesture("wave", "left", 18, 21.5)),
     )
     routes = [Route.across(lane, 2 * np.pi * i / len(LANES), draw) for i, lane in enumerate(LANES)]
-    cast: list[Walker] = []
-    for route, gestures in zip(routes, plans, strict=True):
-        figure = Figure.random(draw)
-        # nobody goes out in underwear
-        figure = replace(figure, outfit=replace(figure.outfit, leggings=max(1, figure.outfit.leggings)))
-        cast.append(Walker(figure, Gait.random(draw), route, gestures))
+    cast = [_walker(draw, route, gestures) for route, gestures in zip(routes, plans, strict=True)]
     for walker, phase in zip(cast, draw.rng.random(len(cast)), strict=True):
         walker.phase = float(phase)
     return list(cast)
 
 
+def _walker(draw: Draw, route: Route, gestures: tuple[Gesture, ...]) -> Walker:
+    figure = Figure.random(draw)
+    # nobody goes out in underwear
+    figure = replace(figure, outfit=replace(figure.outfit, leggings=max(1, figure.outfit.leggings)))
+    return Walker(figure, Gait.random(draw), route, gestures)
+
+
 def company(draw: Draw) -> list[Actor]:
-    """What joins the walkers: a dog before them, a robot arm and a chair behind."""
+    """A person who walks behind a dog, between a robot arm and a chair."""
     animal = replace(Animal.random(draw), height=0.62, leg=0.56, length=1.2, neck=0.3, carriage=0.8, snout=0.15)
     dog = Dog(
         animal,
         replace(Trot.random(draw, animal), swing=0.45, neck=0.8),
         animal.body(Paint((0.72, 0.45, 0.2)), Paint((0.25, 0.15, 0.1))),
-        Route.across(DOG_LANE, 0.8, draw, margin=0.8),
+        Route.across(DOG_LANE, 0.8, draw, margin=1.15),
     )
     seat, pose = chair(draw)
     return [
+        _walker(draw, Route.across(LANES[-1], 0.0, draw, margin=1.0), ()),
         dog,
-        Robot(sculpt(draw).scaled(1.15), np.array([-1.5, -1.35]), 0.35),
-        Still(seat.scaled(1.15).put(pose, np.array([-1.3, 1.55]), -0.6)),
+        Robot(sculpt(draw).scaled(1.2), *ARM_STAND),
+        Still(seat.scaled(1.2).put(pose, CHAIR, 0.3)),
     ]

@@ -1,7 +1,7 @@
 """The demo clips: persons who walk through a room and cross each other, with the truth of every frame.
 
     python -m training.world.clip
-    python -m training.world.clip --mixed --seed 5 --out configs/demo/mixed.mp4
+    python -m training.world.clip --company --out configs/demo/company.mp4
 
 Bodies, clothes, textures and walking styles are those of the test split. The video is H.264 without B-frames and with a
 key frame every second, so that it can be served as it is; the truth is JSON as `training.truth.Truth.load` reads it,
@@ -11,7 +11,7 @@ its pixels as in `truth.Truth`.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -20,7 +20,8 @@ import numpy as np
 import typer
 from rich.progress import track
 
-from training.world.cast import DISTANCE, company, walkers
+from engines.prompts import find_skeletons
+from training.world.cast import DISTANCE, Actor, Robot, company, walkers
 from training.world.draw import Draw
 from training.world.render import Renderer
 from training.world.scene import Camera, Scene
@@ -29,7 +30,6 @@ from training.world.truth import Truth, truth
 
 WIDTH, HEIGHT, RATE, SECONDS = 640, 480, 30, 24
 FOV = np.radians(36)
-ARM_STAND = np.array([-1.5, -1.35, 0.175]), np.array([0.28, 0.28, 0.175])  # centre, half sides
 
 
 def _camera(time: float) -> Camera:
@@ -63,16 +63,20 @@ def _room(scene: Scene, draw: Draw) -> None:
     scene.light(np.array([-0.7, 0.45, -1.1]), np.array([-0.5, -1.0, -0.8]), colours, 0.38)
 
 
+Act = Callable[[Draw], list[Actor]]
+
+
 def film(
-    scene: Scene, seed: int, times: np.ndarray, mixed: bool = False
+    scene: Scene, seed: int, times: np.ndarray, act: Act = walkers
 ) -> Iterator[tuple[np.ndarray, list[dict[str, object]]]]:
     """Picture uint8 [480, 640, 3] RGB and truth (as in the JSON file) at each of the ascending times [T] s."""
     draw = Draw("test", seed)
     _room(scene, draw)
-    actors = walkers(draw)
-    if mixed:
-        actors += company(draw)
-        scene.put("box", *ARM_STAND, np.array([1.0, 0, 0, 0]), np.array([0.35, 0.36, 0.4]))
+    actors = act(draw)
+    for actor in actors:
+        if isinstance(actor, Robot):
+            size = np.array([0.28, 0.28, actor.height / 2])
+            scene.put("box", np.array([*actor.place, size[2]]), size, np.array([1.0, 0, 0, 0]), np.full(3, 0.37))
     with Renderer(scene, WIDTH, HEIGHT, smooth=True) as renderer:
         renderer.upload()
         for actor in actors:
@@ -104,12 +108,13 @@ def _rows(seen: Truth) -> list[dict[str, object]]:
 def main(
     out: Annotated[Path, typer.Option(help="Video; its truth goes beside it.")] = Path("configs/demo/crossing.mp4"),
     seed: Annotated[int, typer.Option(help="Random seed.", min=0)] = 3,
-    mixed: Annotated[bool, typer.Option(help="With a dog, a robot arm and a chair.")] = False,
+    with_company: Annotated[bool, typer.Option("--company", help="A person, a dog, a robot arm and a chair.")] = False,
 ) -> None:
     """Renders the demo clip and its truth."""
     out.parent.mkdir(parents=True, exist_ok=True)
     scene = Scene(slices=24)
     times = np.arange(SECONDS * RATE) / RATE
+    act = company if with_company else walkers
     # High profile, no B-frames, a key frame every second
     options = {"preset": "slow", "crf": "21", "profile": "high", "bf": "0", "sc_threshold": "0", "threads": "1"}
     frames = []
@@ -117,11 +122,12 @@ def main(
         stream = container.add_stream("libx264", rate=RATE, options=options)
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         stream.codec_context.gop_size = RATE
-        for picture, persons in track(film(scene, seed, times, mixed), "Filming", total=len(times)):
+        for picture, bodies in track(film(scene, seed, times, act), "Filming", total=len(times)):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-            frames.append(persons)
+            frames.append(bodies)
         container.mux(stream.encode(None))
-    skeletons = {placed.body.category: [point.name for point in placed.body.keypoints] for placed in scene.placed}
+    shown = sorted({str(body["category"]) for bodies in frames for body in bodies})
+    skeletons = {skeleton.category: list(skeleton.keypoints) for skeleton in find_skeletons(shown)}
     content = {"width": WIDTH, "height": HEIGHT, "fps": RATE, "categories": skeletons, "frames": frames}
     out.with_suffix(".json").write_text(json.dumps(content, separators=(",", ":")))
 
