@@ -142,9 +142,9 @@ def prompts_for(checkpoint: Checkpoint, prompt: str, clip: str | Path | None = N
 def embed_prompts(prompts: Sequence[Prompt], checkpoint: Checkpoint, clip: str | Path | None = None) -> PromptBank:
     """Embed prompts in words, by examples or both with what belongs to the checkpoint; raises PromptError.
 
-    Several examples are their mean, which is taken for the words of the checkpoint's own that it comes nearest to.
-    Beside words examples count EXAMPLE_SHARE. A keypoint that no example shows has its words alone, and is left out
-    where there are none.
+    Several examples are their mean. Without words it is taken for the words of the checkpoint's own that it comes
+    nearest to; beside words it counts where it is unlike them. A keypoint that no example shows has its words alone,
+    and is left out where there are none.
     """
     texts = _text_encoder(prompts, checkpoint, clip)
     if texts is not None and not any(prompt.examples for prompt in prompts):
@@ -166,18 +166,13 @@ def embed_prompts(prompts: Sequence[Prompt], checkpoint: Checkpoint, clip: str |
 
 
 def _embed_one(prompt: Prompt, texts: TextEncoder | None, encode: Encode, words: Embedded | None) -> Embedded:
-    said = shown = None
+    shown = embed_examples(prompt.examples, encode) if prompt.examples else None
     if prompt.words and texts is not None:
         bank = embed([prompt.skeleton], texts)
         said = Embedded(bank.instances[0], bank.keypoints[0], bank.keypoint_mask[0])
-    if prompt.examples:
-        shown = embed_examples(prompt.examples, encode)
-        shown = shown if words is None else recognise(shown, *words)
-    if said is not None and shown is not None:
-        return combine(said, shown)
-    one = said or shown
-    assert one is not None  # a prompt has one or the other
-    return one
+        return said if shown is None else combine(said, shown)
+    assert shown is not None  # a prompt has one or the other
+    return shown if words is None else recognise(shown, *words)
 
 
 def embed_examples(examples: Sequence[Example], encode: Encode) -> Embedded:

@@ -25,9 +25,14 @@ class Embedded(NamedTuple):
 
 
 def combine(said: Embedded, shown: Embedded) -> Embedded:
-    """Words and examples of one category; where only one of them knows a keypoint, that alone."""
-    share = torch.where(said.known, EXAMPLE_SHARE, 1.0).where(shown.known, 0.0).unsqueeze(-1)
-    instance = said.instance + EXAMPLE_SHARE * (shown.instance - said.instance)
+    """Words and examples of one category: the words where the examples are like them, else both, weighed.
+
+    Where only one of them knows a keypoint, that alone.
+    """
+    alike = F.cosine_similarity(said.instance, shown.instance, dim=0) >= ALIKE
+    own = 0.0 if alike else EXAMPLE_SHARE
+    share = torch.where(said.known, own, 1.0).where(shown.known, 0.0).unsqueeze(-1)
+    instance = said.instance + own * (shown.instance - said.instance)
     return Embedded(instance, said.keypoints + share * (shown.keypoints - said.keypoints), said.known | shown.known)
 
 

@@ -57,3 +57,9 @@ def test_words_and_examples_are_weighed_and_stand_in_for_each_other() -> None:
     assert both.instance.tolist() == pytest.approx([1 - EXAMPLE_SHARE, EXAMPLE_SHARE, 0, 0, 0, 0])
     assert both.keypoints[0].tolist() == pytest.approx([0, 1 - EXAMPLE_SHARE, 0, EXAMPLE_SHARE, 0, 0])
     assert torch.equal(both.keypoints[1:], EYE[[2, 4]]) and both.known.all()
+
+
+def test_words_stand_where_the_example_is_like_them() -> None:
+    said = seen(EYE[0], EYE[1], 0 * EYE[0], known=[True, False])
+    both = combine(said, seen(near(EYE[0]), EYE[3], EYE[4]))
+    assert torch.equal(both.instance, EYE[0]) and torch.equal(both.keypoints, EYE[[1, 4]])
