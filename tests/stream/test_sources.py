@@ -248,7 +248,11 @@ def test_a_password_opens_and_is_never_told(clip: Path, rtsp_server: Serve) -> N
 
 
 def test_ctrl_c_ends_a_process_that_waits_for_a_stalled_camera(long_clip: Path, rtsp_server: Serve) -> None:
-    program = "import sys; from stream.sources import *\nfor f in open_source(sys.argv[1]): print(f.index, flush=True)"
+    program = (
+        "import signal, sys; from stream.sources import *\n"
+        "signal.signal(2, signal.default_int_handler)  # which a shell's background jobs are started without\n"
+        "for f in open_source(sys.argv[1]): print(f.index, flush=True)"
+    )
     with rtsp_server(long_clip) as server:
         command = [sys.executable, "-c", program, server.url]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT, text=True) as reader:
