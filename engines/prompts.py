@@ -151,7 +151,8 @@ def embed_prompts(prompts: Sequence[Prompt], checkpoint: Checkpoint, clip: str |
         return embed([prompt.skeleton for prompt in prompts], texts)
     encode = example_encoder(checkpoint)
     own = checkpoint.text_encoder
-    words = _known_words(own) if own is not None else None
+    unsaid = any(not prompt.words for prompt in prompts)
+    words = _known_words(own) if own is not None and unsaid else None
     embedded = [_embed_one(prompt, texts, encode, words) for prompt in prompts]
     return PromptBank(
         ", ".join(prompt.skeleton.category for prompt in prompts),
@@ -172,7 +173,7 @@ def _embed_one(prompt: Prompt, texts: TextEncoder | None, encode: Encode, words:
         said = Embedded(bank.instances[0], bank.keypoints[0], bank.keypoint_mask[0])
         return said if shown is None else combine(said, shown)
     assert shown is not None  # a prompt has one or the other
-    return shown if words is None else recognise(shown, *words)
+    return shown if words is None else recognise(shown, words)
 
 
 def embed_examples(examples: Sequence[Example], encode: Encode) -> Embedded:

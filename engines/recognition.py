@@ -9,8 +9,8 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 from torch.nn import functional as F
 
-# Cosine from which what an example shows is taken for the nearest words, to which training has brought it close
-# (docs/evaluation.md has what is measured on known and unseen categories).
+# Cosine from which what an example shows is taken for the nearest words, to which training has brought it close: with
+# xpose-nano most held-out examples of what it knows lie above, most of cars, bicycles and birds below.
 ALIKE = 0.65
 ALIKE_KEYPOINT = 0.45
 EXAMPLE_SHARE = 0.2  # of a prompt in words and by example, in training too
@@ -36,21 +36,20 @@ def combine(said: Embedded, shown: Embedded) -> Embedded:
     return Embedded(instance, said.keypoints + share * (shown.keypoints - said.keypoints), said.known | shown.known)
 
 
-def recognise(seen: Embedded, instances: Tensor, keypoints: Tensor, mask: Tensor) -> Embedded:
+def recognise(seen: Embedded, known: Embedded) -> Embedded:
     """The words that an example's embedding comes nearest to, or the example itself where none is near.
 
-    The words are those of N categories [N, P] and their keypoints [N, K, P] with mask [N, K]. No two keypoints are
-    taken for the same one of the category.
+    `known` are the words of N categories. No two keypoints are taken for the same one of the category.
     """
-    alike = F.cosine_similarity(seen.instance, instances, dim=-1)
+    alike = F.cosine_similarity(seen.instance, known.instance, dim=-1)
     nearest = int(alike.argmax())
     if alike[nearest] < ALIKE:
         return seen
-    words = keypoints[nearest][mask[nearest]]
+    words = known.keypoints[nearest][known.known[nearest]]
     shown = seen.known.nonzero()[:, 0]
     alike = F.cosine_similarity(seen.keypoints[shown, None], words, dim=-1)
     row, column = (torch.from_numpy(index) for index in linear_sum_assignment(alike.numpy(), maximize=True))
     sure = alike[row, column] >= ALIKE_KEYPOINT
     said = seen.keypoints.clone()
     said[shown[row[sure]]] = words[column[sure]]
-    return Embedded(instances[nearest], said, seen.known)
+    return Embedded(known.instance[nearest], said, seen.known)

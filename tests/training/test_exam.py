@@ -20,6 +20,7 @@ from engines.prompts import SKELETONS, Skeleton
 from engines.text import WordEncoder
 from engines.xpose import XPose, XPoseConfig
 from tests.training import coco_files
+from tests.training.conftest import stick_figures
 from training import fewshot, scorecard
 from training.dataset import DataError
 from training.evaluation import Found
@@ -27,6 +28,7 @@ from training.exam import Order, evaluate, evaluate_few_shot
 from training.fewshot import accuracy, few_shot
 from training.nearest import nearest
 from training.scorecard import Quiz
+from training.shard import write_shard
 from training.sources import open_sources
 from training.validation import validate
 from training.wording import category_wordings, vocabulary
@@ -352,12 +354,15 @@ def test_the_few_shot_protocol_asks_every_category_and_takes_the_group_on_the_qu
     assert result["mean of splits"] == json.loads((tmp_path / "out" / "few-shot.json").read_text())["mean of splits"]
 
 
-def test_the_example_is_the_instance_that_shows_most(stick_bank: Path) -> None:
-    data = open_sources([str(stick_bank)])
-    few = np.arange(5)
+def test_the_example_is_the_instance_that_shows_most_with_its_hidden_keypoints_marked(tmp_path: Path) -> None:
+    figures = stick_figures(5)
+    figures.keypoints[:, :, 2] = 2
+    for number, points in enumerate(figures.keypoints):  # ever fewer are hidden, one is outside
+        points[: len(figures.keypoints) - number, 2] = 1
+        points[-1, 2] = 0
+    write_shard(tmp_path / "shard-00000.npz", figures)
     rng = np.random.default_rng(0)
-    (offered,) = scorecard.draw_examples(data, 99, rng, few)
-    shown = [int(example.present.sum()) for example in offered]
-    assert shown == sorted(shown, reverse=True)
-    ((chosen,),) = scorecard.draw_examples(data, 1, rng, few)
-    assert chosen.present.sum() == shown[0]
+    ((chosen,),) = scorecard.draw_examples(open_sources([str(tmp_path)]), 1, rng, np.arange(5))
+    best = figures.keypoints[np.flatnonzero(figures.image == 4)[0]]  # of a picture the first counts
+    np.testing.assert_allclose(chosen.keypoints[:-1], best[:-1, :2])
+    assert np.isnan(chosen.keypoints[-1]).all()
