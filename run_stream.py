@@ -221,7 +221,7 @@ def engine_list() -> None:
 
     from engines.cache import EngineCache, table_of
 
-    Console().print(table_of(EngineCache()))
+    Console(markup=False).print(table_of(EngineCache()))
 
 
 @engines.command("bench")

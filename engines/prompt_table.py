@@ -18,7 +18,7 @@ def print_bank(bank: PromptBank) -> None:
     width = bank.instances.shape[-1]
     print(f"{bank.name}, version {bank.version}: {width} numbers each from {bank.encoder} of weights {bank.weights}")
     for skeleton, mask in zip(bank.skeletons, bank.keypoint_mask.tolist(), strict=True):
-        Console().print(_table(skeleton, ["yes" if known else "no" for known in mask], "embedded"))
+        Console(markup=False).print(_table(skeleton, ["yes" if known else "no" for known in mask], "embedded"))
 
 
 def print_prompt(prompt: Prompt) -> None:
@@ -26,7 +26,7 @@ def print_prompt(prompt: Prompt) -> None:
     print(f"{prompt.skeleton.category}, given in {prompt.kind} ({len(prompt.examples)} examples)")
     none = np.zeros(len(prompt.skeleton.keypoints), int)
     counts = sum((example.present.astype(int) for example in prompt.examples), none)
-    Console().print(_table(prompt.skeleton, [str(count) for count in counts], "examples"))
+    Console(markup=False).print(_table(prompt.skeleton, [str(count) for count in counts], "examples"))
 
 
 def _table(skeleton: Skeleton, column: Sequence[str], title: str) -> Table:
