@@ -21,8 +21,8 @@ from training.mixture import Mixture
 from training.picture import Picture, crop, mirror
 from training.targets import Targets
 
-PLAIN = 0.3  # share of pictures whose crop is as large as can be and undistorted
-NARROWEST, WIDEST = 0.6, 1.12  # side of the other crops relative to that
+PLAIN = 0.6  # share of pictures whose crop is as large as can be and undistorted
+NARROWEST, WIDEST = 0.75, 1.12  # side of the other crops relative to that
 DISTORTION = 0.12
 AHEAD = 4  # batches made before they are asked for
 
@@ -30,7 +30,7 @@ AHEAD = 4  # batches made before they are asked for
 def shapes(short: int, long: int) -> list[tuple[tuple[int, int], float]]:
     """Height and width of a batch's images and how often: cameras are mostly 4:3 or 16:9, sometimes upright."""
     wide = min(short, 4 * round(long * 9 / 16 / 4))
-    return [((short, long), 0.70), ((wide, long), 0.25), ((long, short), 0.05)]
+    return [((short, long), 0.80), ((wide, long), 0.15), ((long, short), 0.05)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ def expose(draw: Draw, rgb: np.ndarray) -> np.ndarray:
     """The picture uint8 [H, W, 3] as a random camera would have taken it."""
     light = rgb.astype(np.float32) / 255
     # an automatic exposure that is never quite right
-    gain = (draw.uniform(0.28, 0.55) / max(float(light.mean()), 0.02)) ** draw.uniform(0.3, 1.0)
+    gain = (draw.uniform(0.28, 0.55) / max(float(light.mean()), 0.02)) ** draw.uniform(0.6, 1.0)
     light = np.clip(light * min(gain, 4.0) * draw.rng.uniform(0.92, 1.08, 3).astype(np.float32), 0, 1)
     light **= draw.uniform(0.8, 1.25)
     if draw.chance(0.25):

@@ -14,6 +14,9 @@ from training.world.scene import Camera, Scene
 from training.world.texture import colour
 from training.world.truth import extent
 
+# sides of a body in the picture, as hundredths of its height: less is not worth a keypoint
+LEAST_LONG, LEAST_SHORT = 40, 7
+
 _KINDS = {"box": 0.35, "cylinder": 0.2, "sphere": 0.1, "capsule": 0.25, "ellipsoid": 0.1}
 
 
@@ -83,13 +86,13 @@ def _bodies(scene: Scene, draw: Draw, frustum: Frustum, first: Sequence[Category
         category = kinds[draw.pick({kind.name: kind.share for kind in kinds.values()})]
         body, pose = category.random(draw)
         crowded = draw.chance(0.1)
-        for _ in range(5):
+        for _ in range(8):
             nearness = draw.uniform(0.92, 1.08) if number == 0 else np.exp(draw.uniform(-0.15, 0.15))
             placed = _place(draw, frustum, category, body, pose, nearness)
             box = extent(placed, frustum.camera, round(100 * frustum.aspect), 100)
-            if box is None or max(box[2:] - box[:2]) < 18 or min(box[2:] - box[:2]) < 3:
+            if box is None or max(box[2:] - box[:2]) < LEAST_LONG or min(box[2:] - box[:2]) < LEAST_SHORT:
                 continue
-            if crowded or all(_covered(box, other) < 0.4 for other in boxes):
+            if crowded or all(_covered(box, other) < 0.15 for other in boxes):
                 break
         else:
             continue
@@ -161,10 +164,10 @@ def _things(scene: Scene, draw: Draw, frustum: Frustum) -> None:
             distance = flat * draw.uniform(0.35, 0.75)
             at = frustum.ground(draw.uniform(-0.9, 0.9), distance)
             _thing(scene, draw, at, 0.12 * distance * draw.uniform(0.5, 1.2), draw.chance(0.7))
-    for _ in range(int(draw.rng.integers(0, 7))):  # things among and behind them
+    for _ in range(int(draw.rng.integers(0, 4))):  # things among and behind them
         at = frustum.ground(draw.uniform(-1.3, 1.3), flat * np.exp(draw.uniform(-0.05, 1.1)))
         _thing(scene, draw, at, draw.uniform(0.08, 0.7), draw.chance(0.75))
-    if draw.chance(0.15):  # a bundle of rods and balls, which is none of the categories
+    if draw.chance(0.1):  # a bundle of rods and balls, which is none of the categories
         at = frustum.ground(draw.uniform(-1, 1), flat * draw.uniform(0.8, 1.8))
         rgb = colour(draw)
         for _ in range(int(draw.rng.integers(3, 7))):

@@ -16,7 +16,7 @@ Weave = Callable[[Draw, int], np.ndarray]
 def colour(draw: Draw) -> np.ndarray:
     """An RGB colour [3] of 0..1 whose hue belongs to the split; a third of them greyish."""
     saturation = draw.uniform(0, 0.2) if draw.chance(0.35) else draw.uniform(0.2, 0.95)
-    return np.array(colorsys.hsv_to_rgb(draw.held(0, 1), saturation, draw.uniform(0.08, 1.0)))
+    return np.array(colorsys.hsv_to_rgb(draw.held(0, 1), saturation, draw.uniform(0.2, 1.0)))
 
 
 def _grid(size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -96,8 +96,8 @@ def texture(draw: Draw, size: int) -> np.ndarray:
     families = FAMILIES[draw.split]
     weave = families[draw.rng.integers(len(families))](draw, size)[..., None]
     ground = colour(draw)
-    # half of the textures are of one tone, as most surfaces are
-    figure = np.clip(ground + draw.rng.normal(0, 0.12, 3), 0, 1) if draw.chance(0.5) else colour(draw)
+    # most textures are of one tone, as most surfaces are
+    figure = np.clip(ground + draw.rng.normal(0, 0.12, 3), 0, 1) if draw.chance(0.8) else colour(draw)
     picture = figure * weave + ground * (1 - weave)
     picture = picture + draw.rng.normal(0, draw.uniform(0, 0.06), picture.shape)
     return (np.clip(picture, 0, 1) * 255).astype(np.uint8)
