@@ -14,26 +14,32 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from engines.xpose import XPoseOutput
+from training.geometry import overlap
 from training.targets import Targets
 
 # Errors of a 2-D Gaussian within one and two standard deviations per axis.
 GAUSSIAN = (1 - np.exp(-0.5), 1 - np.exp(-2.0))
 # A keypoint this far off, as a share of the box, is on something else; no sigma is to be stretched to explain it.
 FARTHEST = 0.5
+# A detection that overlaps an instance less is not taken for it.
+FOUND_IOU = 0.5
 # Visibility counts so many times as much as the spread: to see what hides a keypoint takes more than the last layer.
-VISIBILITY = 8.0
+VISIBILITY = 16.0
 
 
 def confidence_loss(output: XPoseOutput, query: Tensor, targets: Targets) -> Tensor:
-    """Visibility's cross-entropy, which is weighted, and the Gaussian's negative log-likelihood of the errors.
+    """Visibility's cross-entropy, which is weighted, and the negative log-likelihood of the errors.
 
-    Both are means over keypoints. `query` [B, M] is the group that answers for an instance, -1 where none does. The
-    error itself is not taught here: a model must not get its keypoints right only where it is sure.
+    The latter is a 2-D Laplace distribution's with the spread as its standard deviation per axis: errors have longer
+    tails than a Gaussian's. Both are means over keypoints of detections that count as found. `query` [B, M] is the
+    group that answers for an instance, -1 where none does. The error itself is not taught here: a model must not get
+    its keypoints right only where it is sure.
     """
     assert output.visibility is not None and output.spread is not None
     index = query.clamp(min=0)[..., None].expand(*query.shape, output.spread.shape[-1])
     visibility, spread = (part.float().gather(1, index) for part in (output.visibility, output.spread))
-    found = (query >= 0)[..., None]
+    boxes = output.boxes.float().gather(1, index[..., :1].expand(*query.shape, 4)).detach()
+    found = ((query >= 0) & (overlap(boxes, targets.boxes)[0] >= FOUND_IOU))[..., None]
     told = found & (targets.visibility >= 0)
     seen = F.binary_cross_entropy_with_logits(visibility, (targets.visibility == 2).float(), reduction="none")
     with torch.no_grad():
@@ -42,7 +48,7 @@ def confidence_loss(output: XPoseOutput, query: Tensor, targets: Targets) -> Ten
         side = targets.boxes[..., 2:].prod(-1).clamp(min=1e-8).sqrt()[..., None]
         error = (((points - targets.keypoints) * unit).norm(dim=-1) / side).clamp(max=FARTHEST)
     placed = found & (targets.visibility > 0)
-    likelihood = 0.5 * (error * torch.exp(-spread)).square() + 2 * spread
+    likelihood = 3**0.5 * error * torch.exp(-spread) + 2 * spread
     visible = VISIBILITY * (seen * told).sum() / told.sum().clamp(min=1)
     return visible + (likelihood * placed).sum() / placed.sum().clamp(min=1)
 
@@ -75,7 +81,8 @@ class Judged:
     def calibration(self) -> tuple[float, float, float]:
         """Slope and offset for visibility's logits (Platt, 1999) and factor for the sigmas, as `calibrate` takes them.
 
-        The factor is the one that brings the shares within one and two sigmas nearest to a 2-D Gaussian's.
+        The factor is the one with which the share within one sigma and that within two are least far, whichever is
+        farther, from a 2-D Gaussian's.
         """
         logits = np.log(self.scores / (1 - self.scores)).clip(-15, 15)
 
@@ -87,7 +94,7 @@ class Judged:
         ratio = self._ratio()
         factors = np.exp(np.linspace(-2, 2, 401))
         apart = [
-            sum(abs((ratio <= n * f).mean() - share) for n, share in zip((1, 2), GAUSSIAN, strict=True))
+            max(abs((ratio <= n * f).mean() - share) for n, share in zip((1, 2), GAUSSIAN, strict=True))
             for f in factors
         ]
         return float(slope), float(offset), float(factors[int(np.argmin(apart))])

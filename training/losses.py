@@ -31,11 +31,11 @@ class Weights:
     instance; about a third of that.
     """
 
-    classes: float = 2.0
+    classes: float = 4.0
     box: float = 5.0
     giou: float = 2.0
     keypoint: float = 50.0
-    oks: float = 4.0
+    oks: float = 8.0
     heat: float = 2.0
     confidence: float = 0.5
     hidden: float = 0.4  # a keypoint nobody can see counts this much

@@ -19,7 +19,7 @@ from engines.prompt import Prompt
 from engines.prompts import PromptBank, Skeleton, can_read, embed_prompts
 from engines.resize import target_size
 from trackers import Detections
-from training.confidence import Judged
+from training.confidence import FOUND_IOU, Judged
 from training.dataset import DataError
 from training.evaluation import Found, matched, oks_ap, pck
 from training.mixture import Mixture
@@ -224,7 +224,7 @@ def judge(quiz: Quiz, found: list[list[list[Found]]]) -> Judged | None:
     for frames, candidates in zip(quiz.truth, found, strict=True):
         for instances, given in zip(frames, candidates, strict=True):
             confident = [answer for answer in given if answer.score > SHOWN]
-            for i, c in matched(instances, confident, 0.5):
+            for i, c in matched(instances, confident, FOUND_IOU):
                 answer, truth = confident[c], instances[i].keypoints
                 if answer.keypoint_scores is None or answer.keypoint_sigmas is None or not _demanded(instances[i]):
                     continue
@@ -271,7 +271,7 @@ def _input(rgb: NDArray[Any], size: tuple[int, int]) -> NDArray[np.float32]:
 
 def _hits(instances: Sequence[Instance], given: Sequence[Found]) -> tuple[int, int, int]:
     """How many instances were found at an IoU of 0.5, how many there are, and how many answers count."""
-    pairs = matched(instances, given, 0.5)
+    pairs = matched(instances, given, FOUND_IOU)
     hit = sum(_demanded(instances[i]) for i, _ in pairs)
     return hit, sum(map(_demanded, instances)), len(given) - (len(pairs) - hit)
 

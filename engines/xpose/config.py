@@ -84,8 +84,8 @@ class XPoseConfig:
             prompt_dim=128,
             first_offset="box",
             proposal_size=0.12,
-            short_side=144,
-            long_side=192,
+            short_side=168,
+            long_side=224,
         )
 
     def as_dict(self) -> dict[str, Any]:

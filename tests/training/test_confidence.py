@@ -71,9 +71,11 @@ def test_the_plot_is_drawn(tmp_path: Path) -> None:
 
 
 def test_the_loss_is_least_at_the_true_visibility_and_the_true_spread() -> None:
-    torch.manual_seed(0)
+    rng = np.random.default_rng(0)
     count, sigma = 4000, 0.1
-    offset = torch.randn(1, 1, count, 2) * sigma * 0.3  # of the box's side, 0.3 of a square image
+    # a 2-D Laplace distribution's radius is Gamma's of shape 2; 0.3 of a square image is the box's side
+    radius, angle = rng.gamma(2, sigma / np.sqrt(3), count) * 0.3, rng.uniform(0, 2 * np.pi, count)
+    offset = torch.tensor(radius * np.stack((np.cos(angle), np.sin(angle)))).float().T[None, None]
     targets = Targets(
         boxes=torch.tensor([[[0.5, 0.5, 0.3, 0.3]]]),
         keypoints=torch.full((1, 1, count, 2), 0.5),
@@ -85,17 +87,18 @@ def test_the_loss_is_least_at_the_true_visibility_and_the_true_spread() -> None:
         size=(100, 100),
     )
 
-    def loss(logit: float, spread: float, query: int = 0) -> float:
+    def loss(logit: float, spread: float, query: int = 0, aside: float = 0.0) -> float:
         output = XPoseOutput(
-            torch.zeros(1, 1, 1), targets.boxes, targets.keypoints + offset, torch.full((1, 1, count), logit),
+            torch.zeros(1, 1, 1), targets.boxes + aside, targets.keypoints + offset, torch.full((1, 1, count), logit),
             torch.full((1, 1, count), spread),
         )  # fmt: skip
         return float(confidence_loss(output, torch.tensor([[query]]), targets))
 
     best = loss(np.log(3), np.log(sigma))
-    for logit, spread in ((0.0, sigma), (2.0, sigma), (np.log(3), 0.7 * sigma), (np.log(3), 1.4 * sigma)):
+    for logit, spread in ((0.0, sigma), (2.0, sigma), (np.log(3), 0.8 * sigma), (np.log(3), 1.25 * sigma)):
         assert loss(logit, np.log(spread)) > best + 0.01
     assert loss(0.0, 0.0, query=-1) == 0.0  # nobody answers for the instance
+    assert loss(0.0, 0.0, aside=0.15) == 0.0  # who answers is not where it is
 
 
 def test_the_loss_does_not_move_keypoints() -> None:
