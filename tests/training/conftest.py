@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+import training.world  # noqa: F401  it says how MuJoCo renders, before a test imports that
 from training.shard import Shard, write_shard
 
 POSE = np.array(
