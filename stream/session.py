@@ -59,8 +59,8 @@ _OWN: dict[str, Any] = {
     "low_score": 0.16,
     "similarity": 0.1,
     "coast": 0.5,
-    "measurement_noise": 0.055,
-    "process_noise": 2.5,
+    "measurement_noise": 0.04,
+    "process_noise": 1.5,
     "body_noise": 0.15,
 }
 
