@@ -38,6 +38,7 @@ PER_SHARD = 1000
 # drawn larger and averaged: cheaper and finer than OpenGL's own smoothing on a processor
 OVERSAMPLE = 1.5
 REPAINT = 16
+PLAIN = 0.8  # of the surfaces
 QUALITY = 90
 BANKS = (*SPLITS, "unseen")
 
@@ -63,7 +64,7 @@ def render_shard(draw: Draw, images: int, first: Sequence[Category] = TRAINED) -
     with Renderer(scene, round(WIDTH * OVERSAMPLE), round(HEIGHT * OVERSAMPLE)) as renderer:
         for index in range(images):
             if index % REPAINT == 0:
-                scene.paint(draw)
+                scene.paint(draw, PLAIN)
                 renderer.upload()
             compose(scene, draw, WIDTH / HEIGHT, first, others)
             shot = renderer.shoot(shadows=draw.chance(0.3))

@@ -20,7 +20,6 @@ from engines.xpose.layers import MLP, inverse_sigmoid
 from engines.xpose.swin import Swin
 from engines.xpose.visual import Marked, VisualEncoder
 
-
 # How much the mean spread of a group's keypoints takes from its logit, and that which takes nothing: AP and false
 # positives on a held-out bank were best so.
 SPREAD_COUNTS, USUAL_SPREAD = 0.9, -2.6

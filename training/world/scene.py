@@ -198,19 +198,19 @@ class Scene:
         self.model.cam_fovy[camera_index] = np.degrees(camera.fov)
         mujoco.mju_mat2Quat(self.model.cam_quat[camera_index], camera.axes.ravel())
 
-    def paint(self, draw: Draw) -> None:
-        """New pictures for all textures; a renderer has to upload them afterwards."""
+    def paint(self, draw: Draw, plain: float = 0.5) -> None:
+        """New pictures for all textures, `plain` as `texture` takes it; a renderer has to upload them afterwards."""
         for name in (*GROUNDS, *(f"pattern{i}" for i in range(PATTERNS))):
-            self._fill(name, draw)
-        top = texture(draw, SKY_SIZE)
-        sky = np.stack([texture(draw, SKY_SIZE) if draw.chance(0.7) else top for _ in range(6)])
+            self._fill(name, draw, plain)
+        top = texture(draw, SKY_SIZE, plain)
+        sky = np.stack([texture(draw, SKY_SIZE, plain) if draw.chance(0.7) else top for _ in range(6)])
         self._write("sky", sky)
 
-    def _fill(self, name: str, draw: Draw) -> None:
+    def _fill(self, name: str, draw: Draw, plain: float) -> None:
         if name in GROUNDS:
-            self.cover(name, texture(draw, GROUND_SIZE))
+            self.cover(name, texture(draw, GROUND_SIZE, plain))
         else:
-            self._write(name, np.broadcast_to(texture(draw, PATTERN_SIZE), (6, PATTERN_SIZE, PATTERN_SIZE, 3)))
+            self._write(name, np.broadcast_to(texture(draw, PATTERN_SIZE, plain), (6, PATTERN_SIZE, PATTERN_SIZE, 3)))
 
     def cover(self, ground: str, picture: np.ndarray) -> None:
         """Gives the floor or a wall (`GROUNDS`) its picture uint8 [128, 128, 3]; upload it afterwards."""

@@ -18,6 +18,7 @@ import typer
 
 from engines.prompts import find_skeletons
 from engines.skeleton import Skeleton
+from training.bank import PLAIN
 from training.world.category import CATEGORIES, TRAINED, UNSEEN, Category
 from training.world.draw import Draw
 from training.world.lens import expose
@@ -36,7 +37,7 @@ def pictures(draw: Draw, categories: tuple[Category, ...]) -> Iterator[np.ndarra
     skeletons = dict(zip(CATEGORIES, find_skeletons(CATEGORIES), strict=True))
     with Renderer(scene, WIDTH, HEIGHT, smooth=True) as renderer:
         for category in categories:
-            scene.paint(draw)
+            scene.paint(draw, PLAIN)
             renderer.upload()
             found = []
             for _ in range(TRIES):

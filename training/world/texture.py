@@ -91,13 +91,15 @@ FAMILIES: dict[str, tuple[Weave, ...]] = {
 }
 
 
-def texture(draw: Draw, size: int) -> np.ndarray:
-    """A square picture uint8 [size, size, 3] RGB of a random family of the split, in two colours and fine grain."""
+def texture(draw: Draw, size: int, plain: float = 0.5) -> np.ndarray:
+    """A square picture uint8 [size, size, 3] RGB of a random family of the split, in two colours and fine grain.
+
+    `plain` is how often both are of one tone, as on most surfaces.
+    """
     families = FAMILIES[draw.split]
     weave = families[draw.rng.integers(len(families))](draw, size)[..., None]
     ground = colour(draw)
-    # most textures are of one tone, as most surfaces are
-    figure = np.clip(ground + draw.rng.normal(0, 0.12, 3), 0, 1) if draw.chance(0.8) else colour(draw)
+    figure = np.clip(ground + draw.rng.normal(0, 0.12, 3), 0, 1) if draw.chance(plain) else colour(draw)
     picture = figure * weave + ground * (1 - weave)
     picture = picture + draw.rng.normal(0, draw.uniform(0, 0.06), picture.shape)
     return (np.clip(picture, 0, 1) * 255).astype(np.uint8)
