@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 
 import pytest
 import torch
 from torch import Tensor
 
 from engines.xpose import Stages, XPose, XPoseConfig, XPoseOutput
+from engines.xpose.model import SPREAD_COUNTS, USUAL_SPREAD
 
 NANO = XPoseConfig.nano()
 TINY = replace(XPoseConfig.tiny(), num_queries=60, num_groups=12)
@@ -29,7 +31,11 @@ def model(request: pytest.FixtureRequest) -> XPose:
 
 
 def pictures(model: XPose, count: int, seed: int = 1) -> Tensor:
-    return torch.randn(count, 3, *SIZES[model.config], generator=torch.Generator().manual_seed(seed)).double()
+    return pictures_of(count, *SIZES[model.config], seed=seed)
+
+
+def pictures_of(count: int, height: int, width: int, seed: int = 1) -> Tensor:
+    return torch.randn(count, 3, height, width, generator=torch.Generator().manual_seed(seed)).double()
 
 
 def words(model: XPose, *shape: int, seed: int = 2) -> Tensor:
@@ -77,6 +83,21 @@ def test_the_best_image_token_that_is_no_padding_counts_half_where_it_is_asked(m
         model.config = config
     torch.testing.assert_close(found.logits, (own.logits + best) / 2)
     assert torch.equal(found.boxes, own.boxes) and torch.equal(found.keypoints, own.keypoints)
+
+
+@torch.no_grad()
+def test_of_two_groups_the_one_surer_of_its_own_keypoints_scores_higher() -> None:
+    torch.manual_seed(0)
+    model = XPose(replace(NANO, score="image", confidence="learned")).double().eval()
+    args = pictures_of(2, 144, 192), words(model, 2), words(model, 2, 3, seed=3)
+    mask = torch.tensor([[True, True, True], [True, False, False]])
+    stages, found = model.stages(*args, mask), model(*args, mask)
+    best = stages.token_logits.amax(1, keepdim=True)
+    for image, group in product(range(2), range(NANO.num_groups)):
+        own = mask[stages.group_classes[image, group]]
+        unsure = found.spread[image, group, own].mean() - USUAL_SPREAD
+        expected = (stages.output.logits[image, group] + best[image, 0]) / 2 - SPREAD_COUNTS * unsure
+        torch.testing.assert_close(found.logits[image, group], expected)
 
 
 def test_equal_lists_per_class_are_as_good_as_one_list(model: XPose) -> None:
