@@ -38,7 +38,8 @@ class XPoseConfig:
     proposal_size: float = 0.05  # side of a proposal on level 0, as a fraction of the image; doubles per level
     visual_layers: int = 0  # of the encoder of prompts by example; 0: there is none
     # A class's logit: its group's (published), or the mean of that and of the best image token's, which learns in our
-    # training, from every token on an instance, whether the image shows the class at all.
+    # training, from every token on an instance, whether the image shows the class at all; less what the group's mean
+    # log sigma takes from it where that is learnt.
     score: Literal["group", "image"] = "group"
     # Visibility and sigma per keypoint: from a head of their own, or guessed from what the published model gives.
     confidence: Literal["none", "estimated", "learned"] = "none"
