@@ -33,7 +33,7 @@ def test_an_engine_is_ready_for_the_first_frame_of_a_file(
 def test_inputs_are_frames_of_the_size_and_number_asked_for(ready: tuple[Engine, PromptBank]) -> None:
     engine, prompts = ready
     images, pinned = inputs(engine, prompts, batch=2, size=(320, 180))
-    assert images.shape == (2, 3, 108, 192)
+    assert images.shape == (2, 3, 126, 224)
     assert not torch.equal(images[0], images[1])
     assert pinned.keypoints.shape == (1, 17, 128)
 
