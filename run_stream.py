@@ -340,10 +340,6 @@ def evaluate(
     draws: Annotated[int, typer.Option(help="Choices of examples to take the mean of.", min=1)] = 3,
     seed: Annotated[int, typer.Option(help="Random seed.", min=0)] = 0,
     clip: Clip = None,
-    calibrate: Annotated[
-        Path | None,
-        typer.Option(help="Write the weights with calibrated confidence here.", callback=_claimed),
-    ] = None,
     estimate: Annotated[
         bool, typer.Option("--estimate", help="Judge the confidence that published weights get instead.")
     ] = False,
@@ -357,7 +353,7 @@ def evaluate(
 
     idle = {"episodes", "queries"}
     if mp100:
-        idle = {"support", "pictures", "kinds", "draws", "clip", "estimate", "calibrate"}
+        idle = {"support", "pictures", "kinds", "draws", "clip", "estimate"}
     for name, option in _given(context).items():
         if name in idle:
             raise typer.BadParameter(f"{option} has no effect {'with' if mp100 else 'without'} --mp100; leave it out")
@@ -374,13 +370,26 @@ def evaluate(
         draws=draws,
         seed=seed,
         clip=clip,
-        calibrate=calibrate,
         estimate=estimate,
     )
     if mp100:
         exam.evaluate_few_shot(order, episodes, queries)
     else:
         exam.evaluate(order)
+
+
+@app.command()
+def calibrate(
+    out: Annotated[Path, typer.Argument(help="Weights to write (.safetensors).", callback=_claimed)],
+    weights: Annotated[Path, typer.Option(help="Checkpoint of ours, trained.")],
+    data: Annotated[list[str], typer.Option(help="What to learn from: bank or annotations, as of train; repeat.")],
+    test: Annotated[list[str], typer.Option(help="Held-out data that scores and sigmas are scaled on; repeat.")],
+    clip: Clip = None,
+) -> None:
+    """Teach weights how sure they are of each keypoint, on pictures that they were not trained on."""
+    from training import calibrate as calibration
+
+    calibration.calibrate(calibration.Order(weights, data, test, out, clip))
 
 
 @prompts_app.command()

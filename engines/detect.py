@@ -28,6 +28,20 @@ def detect(
     probability of being visible, provided that the detection is right; where the model says nothing of single
     keypoints, it is the score of the group, and there are no sigmas.
     """
+    found = detect_groups(output, keypoint_mask, width, height, threshold=threshold, overlap=overlap)
+    return [detections for detections, _ in found]
+
+
+def detect_groups(
+    output: XPoseOutput,
+    keypoint_mask: NDArray[np.bool_],
+    width: int,
+    height: int,
+    *,
+    threshold: float = 0.1,
+    overlap: float = 0.9,
+) -> list[tuple[Detections, NDArray[np.int64]]]:
+    """Detections as `detect` gives them, each with the group [N] of the model that it comes from."""
     parts = [tensor.double().cpu().numpy() for tensor in output.parts]
     size = np.array((width, height))
     return [_detect_one(one, keypoint_mask, size, threshold, overlap) for one in zip(*parts, strict=True)]
@@ -39,7 +53,7 @@ def _detect_one(
     size: NDArray[np.int64],
     threshold: float,
     overlap: float,
-) -> Detections:
+) -> tuple[Detections, NDArray[np.int64]]:
     logits, boxes, keypoints, *confidence = parts
     classes = logits.argmax(1)
     scores = 1 / (1 + np.exp(-logits.max(1)))
@@ -54,7 +68,7 @@ def _detect_one(
         visibility, spread = (part[kept] for part in confidence)
         sure = 1 / (1 + np.exp(-visibility))
         sigmas = np.where(real, np.exp(spread) * np.sqrt(extent[kept].prod(1, keepdims=True)), np.nan)
-    return Detections(corners[kept], scores[kept], classes[kept], points, np.where(real, sure, 0.0), sigmas)
+    return Detections(corners[kept], scores[kept], classes[kept], points, np.where(real, sure, 0.0), sigmas), kept
 
 
 def suppress(boxes: NDArray[np.float64], order: NDArray[np.int64], overlap: float) -> NDArray[np.int64]:

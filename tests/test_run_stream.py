@@ -157,7 +157,7 @@ WRONG: dict[str, tuple[list[object], str]] = {
     "no time": (["listen", "tcp://127.0.0.1:9", "--quiet", "nan"], "nan s is no time to wait"),
     "a folder": (["smooth", "."], "is a directory"),
     "no smoothing": (["smooth", "t.parquet", "--tracker", "raw"], "raw smoothes nothing"),
-    "no weights": (["eval", "--data", "d", "--calibrate", "w.pth"], "w.pth must end in .safetensors"),
+    "no weights": (["prompts", "build", "w.pth", "person"], "w.pth must end in .safetensors"),
     "no effect": (["eval", "--data", "d", "--mp100", "--kinds", "words"], "--kinds has no effect with --mp100"),
     "no effect without": (["eval", "--data", "d", "--episodes", "3"], "--episodes has no effect without --mp100"),
 }
@@ -171,7 +171,7 @@ def test_a_wrong_call_is_told_before_anything_is_done(wrong: str, capsys: pytest
     assert exit_.value.code == 2 and said in " ".join(capsys.readouterr().err.split())
 
 
-@pytest.mark.parametrize("given", [["prompts", "build"], ["eval", "--data", "d", "--calibrate"]])
+@pytest.mark.parametrize("given", [["prompts", "build"], ["calibrate", "--data", "d", "--test", "d", "--weights", "w"]])
 def test_weights_are_not_overwritten(given: list[str], tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     kept = tmp_path / "w.safetensors"
     kept.write_text("kept")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,38 +20,52 @@ from training.targets import Targets
 
 # Errors of a 2-D Gaussian within one and two standard deviations per axis.
 GAUSSIAN = (1 - np.exp(-0.5), 1 - np.exp(-2.0))
-# A keypoint this far off, as a share of the box, is on something else; no sigma is to be stretched to explain it.
-FARTHEST = 0.5
+# An error below this share of the box is as good as none.
+NEAREST = 1e-3
 # A detection that overlaps an instance less is not taken for it.
 FOUND_IOU = 0.5
-# Visibility counts so many times as much as the spread: to see what hides a keypoint takes more than the last layer.
-VISIBILITY = 16.0
+# Visibility counts more than the spread: to see what hides a keypoint takes more than the last layer.
+VISIBILITY, SPREAD = 16.0, 2.0
 
 
 def confidence_loss(output: XPoseOutput, query: Tensor, targets: Targets) -> Tensor:
-    """Visibility's cross-entropy, which is weighted, and the negative log-likelihood of the errors.
+    """`sureness_loss` of the keypoints of all detections that count as found.
 
-    The latter is a 2-D Laplace distribution's with the spread as its standard deviation per axis: errors have longer
-    tails than a Gaussian's. Both are means over keypoints of detections that count as found. `query` [B, M] is the
-    group that answers for an instance, -1 where none does. The error itself is not taught here: a model must not get
-    its keypoints right only where it is sure.
+    `query` [B, M] is the group that answers for an instance, -1 where none does. The error itself is not taught here: a
+    model must not get its keypoints right only where it is sure.
     """
     assert output.visibility is not None and output.spread is not None
     index = query.clamp(min=0)[..., None].expand(*query.shape, output.spread.shape[-1])
     visibility, spread = (part.float().gather(1, index) for part in (output.visibility, output.spread))
     boxes = output.boxes.float().gather(1, index[..., :1].expand(*query.shape, 4)).detach()
-    found = ((query >= 0) & (overlap(boxes, targets.boxes)[0] >= FOUND_IOU))[..., None]
-    told = found & (targets.visibility >= 0)
-    seen = F.binary_cross_entropy_with_logits(visibility, (targets.visibility == 2).float(), reduction="none")
+    found = (query >= 0) & (overlap(boxes, targets.boxes)[0] >= FOUND_IOU)
     with torch.no_grad():
         points = output.keypoints.float().gather(1, index[..., None].expand(*index.shape, 2))
         unit = points.new_tensor((targets.aspect**0.5, targets.aspect**-0.5))
         side = targets.boxes[..., 2:].prod(-1).clamp(min=1e-8).sqrt()[..., None]
-        error = (((points - targets.keypoints) * unit).norm(dim=-1) / side).clamp(max=FARTHEST)
-    placed = found & (targets.visibility > 0)
-    likelihood = 3**0.5 * error * torch.exp(-spread) + 2 * spread
-    visible = VISIBILITY * (seen * told).sum() / told.sum().clamp(min=1)
-    return visible + (likelihood * placed).sum() / placed.sum().clamp(min=1)
+        error = ((points - targets.keypoints) * unit).norm(dim=-1) / side
+    return sureness_loss(visibility, spread, targets.visibility.masked_fill(~found[..., None], -1), error)
+
+
+def sureness_loss(visibility: Tensor, spread: Tensor, truth: Tensor, error: Tensor) -> Tensor:
+    """Visibility's cross-entropy, which is weighted, and how ill one and two sigmas are quantiles of the error.
+
+    The latter is the pinball loss of quantile regression (Koenker & Bassett, 1978) in logarithms, for the shares of a
+    2-D Gaussian's errors. Real errors have longer tails than that, as a keypoint may be taken for another one, and a
+    likelihood would stretch sigmas to explain these. Both parts are means over the keypoints they are known of.
+
+    Args:
+        visibility, spread: logits and ln sigma as of XPoseOutput, of any one shape.
+        truth: COCO's visibility, -1 where it is not known.
+        error: in the unit of sigma; anything where `truth` is not above 0.
+    """
+    told, placed = truth >= 0, truth > 0
+    seen = F.binary_cross_entropy_with_logits(visibility, (truth == 2).float(), reduction="none")
+    above = error.nan_to_num(1.0).clamp(min=NEAREST).log() - spread
+    apart = [(q, above - math.log(n)) for n, q in enumerate(GAUSSIAN, start=1)]
+    missed = sum(torch.maximum(q * far, (q - 1) * far) for q, far in apart)
+    visible = (seen * told).sum() / told.sum().clamp(min=1)
+    return VISIBILITY * visible + SPREAD * (missed * placed).sum() / placed.sum().clamp(min=1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

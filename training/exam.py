@@ -14,10 +14,10 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from engines.checkpoint import Checkpoint, load, save
+from engines.checkpoint import Checkpoint, load
 from engines.prompts import Skeleton, find_skeletons, instance_text, skeleton_files
 from training import scorecard
-from training.confidence import Judged, plot_reliability
+from training.confidence import plot_reliability
 from training.dataset import DataError, make_folder
 from training.evaluation import Found
 from training.fewshot import few_shot
@@ -46,7 +46,6 @@ class Order:
     draws: int = 3
     seed: int = 0
     clip: Path | None = None
-    calibrate: Path | None = None
     estimate: bool = False  # judge the estimate that published weights get instead of what these have learned
 
 
@@ -60,8 +59,6 @@ def evaluate(order: Order) -> dict[str, Any]:
             raise DataError(f"There is no kind of prompt '{kind}'; there are: {', '.join(KINDS)}.")
     make_folder(order.out)
     checkpoint = _on_device(load(order.weights))
-    if order.calibrate is not None:
-        _require_calibration(order, checkpoint)
     if order.estimate:
         model = checkpoint.model
         model.confidence, model.config = None, replace(model.config, confidence="estimated")
@@ -93,19 +90,16 @@ def evaluate(order: Order) -> dict[str, Any]:
             found = answers[0][1]
             _write_predictions(order.out, quiz, found)
             if (judged := scorecard.judge(quiz, found)) is not None:
-                result["confidence"] = _confidence(judged, order)
+                plot_reliability(judged, order.out / "reliability.png")
+                result["confidence"] = judged.measures()
     result |= _compared(result["kinds"]) | _unreadable({data, support})
     _write(order.out / "eval.json", result)
     Console().print({name: result[name] for name in ("confidence", "compared") if name in result})
-    if order.calibrate is not None and "confidence" not in result:
-        raise DataError(f"{order.calibrate} was not written: no detection in words matches an instance.")
     return result
 
 
 def evaluate_few_shot(order: Order, episodes: int, queries: int) -> dict[str, Any]:
     """MP-100's protocol on each of the data (one annotation file per split); writes `few-shot.json`."""
-    if order.calibrate is not None:
-        raise DataError("MP-100's protocol calibrates nothing; leave out --calibrate or --mp100.")
     make_folder(order.out)
     checkpoint = _on_device(load(order.weights))
     opened = {name: open_sources([name], without=order.without) for name in order.data}
@@ -127,16 +121,6 @@ def evaluate_few_shot(order: Order, episodes: int, queries: int) -> dict[str, An
             table.add_row(Path(name.partition("=")[0]).name, category, f"{value:.3f}")
     Console().print(table)
     return result
-
-
-def _require_calibration(order: Order, checkpoint: Checkpoint) -> None:
-    """Raises DataError where this evaluation will have nothing to calibrate."""
-    if "words" not in order.kinds:
-        raise DataError("Confidence is calibrated on prompts in words; add words to --kinds or leave out --calibrate.")
-    if order.estimate:
-        raise DataError("--estimate leaves out what --calibrate changes; choose one of them.")
-    if checkpoint.model.confidence is None:
-        raise DataError(f"{order.weights} has no learned confidence, so there is nothing to calibrate.")
 
 
 def _answers(
@@ -217,21 +201,6 @@ def _nearest(checkpoint: Checkpoint, quiz: Quiz, labels: Sequence[int]) -> Answe
         for frame, answers in zip(found, scorecard.instead(checkpoint, quiz, other), strict=True):
             frame[label] = [borrowed(answer, chosen) for answer in answers]
     return found
-
-
-def _confidence(judged: Judged, order: Order) -> dict[str, Any]:
-    """Measures, the plot and, where asked for, the calibrated weights."""
-    plot_reliability(judged, order.out / "reliability.png")
-    measures: dict[str, Any] = judged.measures()
-    if order.calibrate is not None:
-        again = load(order.weights)
-        assert again.model.confidence is not None
-        slope, offset, scale = judged.calibration()
-        again.model.confidence.calibrate(slope, offset, scale)
-        fitted = {"slope": slope, "offset": offset, "scale": scale, "data": list(order.data)}
-        save(order.calibrate, again.model, again.text_encoder, again.provenance | {"calibration": fitted})
-        measures["calibration"] = fitted
-    return measures
 
 
 def _compared(kinds: dict[str, Any]) -> dict[str, Any]:

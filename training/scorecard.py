@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
@@ -18,6 +18,7 @@ from engines.example import Example, normalised
 from engines.prompt import Prompt
 from engines.prompts import PromptBank, Skeleton, can_read, embed_prompts
 from engines.resize import target_size
+from engines.xpose import XPoseOutput
 from trackers import Detections
 from training.confidence import FOUND_IOU, Judged
 from training.dataset import DataError
@@ -71,6 +72,20 @@ class Quiz:
 
 
 @torch.inference_mode()
+def passes(checkpoint: Checkpoint, bank: PromptBank, quiz: Quiz) -> Iterator[tuple[XPoseOutput, int, int]]:
+    """What the model says of the pictures, in their order and AT_ONCE at most at a time, and their width and height."""
+    config, device = checkpoint.model.config, next(checkpoint.model.parameters()).device
+    prompts = [tensor.to(device) for tensor in (bank.instances, bank.keypoints, bank.keypoint_mask)]
+    places = zip(quiz.indices.tolist(), quiz.sizes, strict=True)
+    for (height, width), group in groupby(places, key=lambda place: place[1]):
+        rows = [index for index, _ in group]
+        size = target_size(width, height, config.short_side, config.long_side)
+        for first in range(0, len(rows), AT_ONCE):
+            pictures = [quiz.data[i].rgb for i in rows[first : first + AT_ONCE]]
+            images = np.stack([_input(picture, size) for picture in pictures])
+            yield checkpoint.model(torch.from_numpy(images).to(device), *prompts), width, height
+
+
 def answers(
     checkpoint: Checkpoint,
     bank: PromptBank,
@@ -83,20 +98,11 @@ def answers(
     Its categories are `labels` of `skeletons`, which are by default those of the quiz.
     """
     skeletons = quiz.skeletons if skeletons is None else skeletons
-    config, device = checkpoint.model.config, next(checkpoint.model.parameters()).device
-    prompts = [tensor.to(device) for tensor in (bank.instances, bank.keypoints, bank.keypoint_mask)]
     mask = bank.keypoint_mask.numpy()
     found: list[list[list[Found]]] = []
-    places = zip(quiz.indices.tolist(), quiz.sizes, strict=True)
-    for (height, width), group in groupby(places, key=lambda place: place[1]):
-        rows = [index for index, _ in group]
-        size = target_size(width, height, config.short_side, config.long_side)
-        for first in range(0, len(rows), AT_ONCE):
-            pictures = [quiz.data[i].rgb for i in rows[first : first + AT_ONCE]]
-            images = np.stack([_input(picture, size) for picture in pictures])
-            output = checkpoint.model(torch.from_numpy(images).to(device), *prompts)
-            for seen in detect(output, mask, width, height, threshold=LEAST):
-                found.append(_by_class(seen, labels, skeletons))
+    for output, width, height in passes(checkpoint, bank, quiz):
+        for seen in detect(output, mask, width, height, threshold=LEAST):
+            found.append(_by_class(seen, labels, skeletons))
     return found
 
 
@@ -223,17 +229,27 @@ def judge(quiz: Quiz, found: list[list[list[Found]]]) -> Judged | None:
     parts: list[list[NDArray[Any]]] = []
     for frames, candidates in zip(quiz.truth, found, strict=True):
         for instances, given in zip(frames, candidates, strict=True):
-            confident = [answer for answer in given if answer.score > SHOWN]
-            for i, c in matched(instances, confident, FOUND_IOU):
-                answer, truth = confident[c], instances[i].keypoints
-                if answer.keypoint_scores is None or answer.keypoint_sigmas is None or not _demanded(instances[i]):
+            for instance, row in answered(instances, given):
+                answer, truth = given[row], instance.keypoints
+                if answer.keypoint_scores is None or answer.keypoint_sigmas is None:
                     continue
                 told = (truth[:, 2] >= 0) & np.isfinite(answer.keypoints).all(1)
-                error = np.linalg.norm(answer.keypoints - truth[:, :2], axis=1)
-                error[truth[:, 2] <= 0] = np.nan
-                columns = answer.keypoint_scores, truth[:, 2] == 2, error, answer.keypoint_sigmas
+                columns = answer.keypoint_scores, truth[:, 2] == 2, errors(instance, answer), answer.keypoint_sigmas
                 parts.append([column[told] for column in columns])
     return Judged(*(np.concatenate(column) for column in zip(*parts, strict=True))) if parts else None
+
+
+def answered(instances: Sequence[Instance], given: Sequence[Found]) -> list[tuple[Instance, int]]:
+    """The instances of a class that were found and are to be, each with the row of its answer in `given`."""
+    rows = [row for row, answer in enumerate(given) if answer.score > SHOWN]
+    pairs = matched(instances, [given[row] for row in rows], FOUND_IOU)
+    return [(instances[i], rows[c]) for i, c in pairs if _demanded(instances[i])]
+
+
+def errors(instance: Instance, answer: Found) -> NDArray[np.float64]:
+    """How far keypoints [K] are from their true places, px; NaN where these are not known."""
+    error = np.linalg.norm(answer.keypoints - instance.keypoints[:, :2], axis=1)
+    return np.where(instance.keypoints[:, 2] > 0, error, np.nan)
 
 
 def _in_other_words(skeleton: Skeleton, rng: np.random.Generator) -> Skeleton:

@@ -163,25 +163,20 @@ def test_confidence_is_judged_on_what_was_found(annotated: Path) -> None:
     assert judged.visible.tolist() == (instance.keypoints[:, 2] == 2).tolist()
 
 
-def test_an_evaluation_writes_figures_predictions_and_calibrated_weights(
+def test_an_evaluation_writes_figures_predictions_and_a_plot(
     weights: Path, annotated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(scorecard, "SHOWN", 0.0)
     monkeypatch.setattr(scorecard, "judge", lambda quiz, found: judged_anyway())
     out = tmp_path / "eval"
     kinds = ("words", "reworded", "alone", "example", "both")
-    result = evaluate(
-        Order(weights, [str(annotated)], out, kinds, draws=1, calibrate=tmp_path / "calibrated.safetensors")
-    )
+    result = evaluate(Order(weights, [str(annotated)], out, kinds, draws=1))
     assert json.loads((out / "eval.json").read_text())["kinds"].keys() == set(kinds)
     assert {"PCK@0.1", "AP", "false positives"} <= result["kinds"]["words"]["person"].keys()
     assert set(result["compared"]) == {f"{kind} - words, PCK@0.1" for kind in kinds[1:]}
     predictions = json.loads((out / "predictions.json").read_text())
     assert all(len(row["keypoints"]) == 51 for row in predictions)
     assert (out / "reliability.png").stat().st_size > 1000
-    before, after = load(weights).model, load(tmp_path / "calibrated.safetensors")
-    assert after.provenance["calibration"]["scale"] == pytest.approx(0.5, abs=0.1)
-    assert (after.model.confidence.mlp.layers[-1].bias - before.confidence.mlp.layers[-1].bias).abs().max() > 0.1
     assert "prompted by words" in capsys.readouterr().out
 
 
@@ -243,24 +238,6 @@ def test_a_kind_that_these_weights_cannot_be_asked_in_is_named(
     result = evaluate(Order(plain, [str(annotated)], tmp_path, ("example",)))
     assert result["kinds"] == {}
     assert "Nothing was prompted by example: the weights have no encoder of examples." in capsys.readouterr().out
-
-
-def test_a_calibration_of_nothing_is_refused_before_the_evaluation(
-    weights: Path, plain: Path, annotated: Path, tmp_path: Path
-) -> None:
-    order = Order(weights, [str(annotated)], tmp_path / "out", ("words",), calibrate=tmp_path / "fit.safetensors")
-    for change, said in (
-        ({"kinds": ("example",)}, "add words to --kinds"),
-        ({"weights": plain}, "has no learned confidence"),
-        ({"estimate": True}, "--estimate leaves out"),
-    ):
-        with pytest.raises(DataError, match=said):
-            evaluate(replace(order, **change))  # type: ignore[arg-type]
-    with pytest.raises(DataError, match="calibrates nothing"):
-        evaluate_few_shot(order, 1, 1)
-    with pytest.raises(DataError, match="was not written: no detection in words matches"):
-        evaluate(order)  # untrained weights are sure of nothing
-    assert (tmp_path / "out" / "eval.json").exists()
 
 
 def test_pictures_that_cannot_be_read_are_left_out_and_counted(
