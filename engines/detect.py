@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from engines.xpose import XPoseOutput
 from trackers import Detections
 
+SAME = 0.9  # IoU above which two boxes are of the same thing, whatever their classes
+
 
 def detect(
     output: XPoseOutput,
@@ -18,12 +20,13 @@ def detect(
     height: int,
     *,
     threshold: float = 0.1,
-    overlap: float = 0.9,
+    overlap: float = SAME,
 ) -> list[Detections]:
     """Detections of every image of a batch, best first, in px of a frame of `width` x `height`.
 
     A group's class is its best-scoring one, its score the logistic function of that logit. Kept are scores above
-    `threshold`, less those whose box overlaps a better one's by an IoU above `overlap` (the published rule).
+    `threshold`, less those whose box overlaps a better one's by an IoU above 0.9 (the published rule), or above
+    `overlap` where the classes are the same.
     `keypoint_mask` [C, K] tells which keypoints each class has; the others are NaN. A keypoint's score is its
     probability of being visible, provided that the detection is right; where the model says nothing of single
     keypoints, it is the score of the group, and there are no sigmas.
@@ -39,7 +42,7 @@ def detect_groups(
     height: int,
     *,
     threshold: float = 0.1,
-    overlap: float = 0.9,
+    overlap: float = SAME,
 ) -> list[tuple[Detections, NDArray[np.int64]]]:
     """Detections as `detect` gives them, each with the group [N] of the model that it comes from."""
     parts = [tensor.double().cpu().numpy() for tensor in output.parts]
@@ -60,7 +63,7 @@ def _detect_one(
     centre, extent = boxes[:, :2] * size, boxes[:, 2:] * size
     corners = np.concatenate((centre - extent / 2, centre + extent / 2), 1)
     order = np.argsort(-scores, kind="stable")
-    kept = suppress(corners, order[scores[order] > threshold], overlap)
+    kept = suppress(corners, classes, order[scores[order] > threshold], overlap)
     real = keypoint_mask[classes[kept]]
     points = np.where(real[..., None], keypoints[kept] * size, np.nan)
     sure, sigmas = scores[kept, None], None
@@ -71,11 +74,14 @@ def _detect_one(
     return Detections(corners[kept], scores[kept], classes[kept], points, np.where(real, sure, 0.0), sigmas), kept
 
 
-def suppress(boxes: NDArray[np.float64], order: NDArray[np.int64], overlap: float) -> NDArray[np.int64]:
-    """Rows of `order` whose box [N, 4] (xyxy) has no IoU above `overlap` with one kept before it."""
+def suppress(
+    boxes: NDArray[np.float64], classes: NDArray[np.int64], order: NDArray[np.int64], overlap: float
+) -> NDArray[np.int64]:
+    """Rows of `order` whose box [N, 4] (xyxy) has no IoU above `overlap` with one of its class before (any: SAME)."""
     kept: list[int] = []
     for row in order:
-        if not any(_iou(boxes[row], boxes[other]) > overlap for other in kept):
+        most = np.where(classes[kept] == classes[row], overlap, SAME)
+        if not any(_iou(boxes[row], boxes[other]) > limit for other, limit in zip(kept, most, strict=True)):
             kept.append(int(row))
     return np.array(kept, np.int64)
 

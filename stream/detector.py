@@ -41,8 +41,9 @@ class Detector:
         batch = images[0] if len(images) == 1 else torch.cat(list(images))
         self._seen.setdefault(batch.shape, batch)
         output = self.engine(batch, self._pinned)
+        overlap = self.engine.config.overlap
         return [
-            detect(output.rows(row, row + 1), self._mask, frame.width, frame.height)[0]
+            detect(output.rows(row, row + 1), self._mask, frame.width, frame.height, overlap=overlap)[0]
             for row, frame in enumerate(frames)
         ]
 

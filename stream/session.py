@@ -59,7 +59,7 @@ _OWN: dict[str, Any] = {
     "low_score": 0.16,
     "similarity": 0.1,
     "coast": 0.5,
-    "measurement_noise": 0.04,
+    "measurement_noise": 0.05,
     "process_noise": 1.5,
     "body_noise": 0.15,
 }

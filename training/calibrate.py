@@ -113,10 +113,11 @@ def _detected(
     """Of every picture the tokens [G, K, D] that confidence is told from, the detections and their groups."""
     assert checkpoint.model.confidence is not None
     told: list[Tensor] = []
+    kept = {"threshold": scorecard.SHOWN, "overlap": checkpoint.model.config.overlap}
     hook = checkpoint.model.confidence.register_forward_hook(lambda _, given, __: told.append(given[0].float().cpu()))
     try:
         for output, width, height in scorecard.passes(checkpoint, bank, quiz):
-            detected = detect_groups(output, bank.keypoint_mask.numpy(), width, height, threshold=scorecard.SHOWN)
+            detected = detect_groups(output, bank.keypoint_mask.numpy(), width, height, **kept)
             for tokens, (seen, groups) in zip(told.pop(), detected, strict=True):
                 yield tokens, seen, groups
     finally:

@@ -20,6 +20,8 @@ from training.targets import Targets
 
 # Errors of a 2-D Gaussian within one and two standard deviations per axis.
 GAUSSIAN = (1 - np.exp(-0.5), 1 - np.exp(-2.0))
+# What sigmas are fitted to: a Gaussian's shares in round figures.
+ASKED = (0.40, 0.85)
 # An error below this share of the box is as good as none.
 NEAREST = 1e-3
 # A detection that overlaps an instance less is not taken for it.
@@ -97,7 +99,7 @@ class Judged:
         """Slope and offset for visibility's logits (Platt, 1999) and factor for the sigmas, as `calibrate` takes them.
 
         The factor is the one with which the share within one sigma and that within two are least far, whichever is
-        farther, from a 2-D Gaussian's.
+        farther, from ASKED. Errors have longer tails than a Gaussian's, so that both cannot be met.
         """
         logits = np.log(self.scores / (1 - self.scores)).clip(-15, 15)
 
@@ -109,7 +111,7 @@ class Judged:
         ratio = self._ratio()
         factors = np.exp(np.linspace(-2, 2, 401))
         apart = [
-            max(abs((ratio <= n * f).mean() - share) for n, share in zip((1, 2), GAUSSIAN, strict=True))
+            max(abs((ratio <= n * f).mean() - share) for n, share in zip((1, 2), ASKED, strict=True))
             for f in factors
         ]
         return float(slope), float(offset), float(factors[int(np.argmin(apart))])

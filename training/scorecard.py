@@ -98,10 +98,10 @@ def answers(
     Its categories are `labels` of `skeletons`, which are by default those of the quiz.
     """
     skeletons = quiz.skeletons if skeletons is None else skeletons
-    mask = bank.keypoint_mask.numpy()
+    mask, overlap = bank.keypoint_mask.numpy(), checkpoint.model.config.overlap
     found: list[list[list[Found]]] = []
     for output, width, height in passes(checkpoint, bank, quiz):
-        for seen in detect(output, mask, width, height, threshold=LEAST):
+        for seen in detect(output, mask, width, height, threshold=LEAST, overlap=overlap):
             found.append(_by_class(seen, labels, skeletons))
     return found
 

@@ -18,6 +18,7 @@ from training.prompted import Prompted
 from training.wording import category_wordings, vocabulary
 
 VISUAL_LAYERS = 2
+OVERLAP = 0.5
 
 
 def start(
@@ -45,7 +46,8 @@ def start(
 
 
 def _with_prompts(config: XPoseConfig) -> XPoseConfig:
-    return replace(config, visual_layers=config.visual_layers or VISUAL_LAYERS, confidence="learned", score="image")
+    layers = config.visual_layers or VISUAL_LAYERS
+    return replace(config, visual_layers=layers, confidence="learned", score="image", overlap=OVERLAP)
 
 
 def _extended(old: WordEncoder, words: Sequence[str], categories: Sequence[str]) -> WordEncoder:

@@ -41,6 +41,9 @@ class XPoseConfig:
     # training, from every token on an instance, whether the image shows the class at all; less what the group's mean
     # log sigma takes from it where that is learnt.
     score: Literal["group", "image"] = "group"
+    # IoU of boxes above which only the better of two groups of one class is kept. The best token's logit lifts all
+    # groups on a thing, so that ours need less than the published 0.9.
+    overlap: float = 0.9
     # Visibility and sigma per keypoint: from a head of their own, or guessed from what the published model gives.
     confidence: Literal["none", "estimated", "learned"] = "none"
     short_side: int = 800

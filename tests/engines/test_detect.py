@@ -35,6 +35,15 @@ def test_of_two_boxes_that_are_nearly_the_same_the_better_stays() -> None:
     assert found.scores[0] > found.scores[1]
 
 
+def test_of_two_boxes_of_one_class_the_better_stays_from_less_overlap_where_asked() -> None:
+    boxes = [[0.5, 0.5, 0.2, 0.4], [0.5, 0.5, 0.2, 0.6], [0.5, 0.5, 0.2, 0.5]]  # IoUs of 2/3 and above
+    mask = np.ones((2, 3), bool)
+    (found,) = detect(output([[1.0, 0.0], [0.9, 0.0], [0.0, 0.8]], boxes), mask, 100, 100, overlap=0.5)
+    assert found.class_ids.tolist() == [0, 1]
+    (found,) = detect(output([[1.0, 0.0], [0.9, 0.0], [0.0, 0.8]], boxes), mask, 100, 100)
+    assert found.class_ids.tolist() == [0, 0, 1]
+
+
 def test_the_class_is_the_best_column_and_keypoints_it_lacks_are_nan() -> None:
     mask = np.array([[True, True, True], [True, False, False]])
     (found,) = detect(output([[-1.0, 1.0]], [[0.5, 0.5, 0.2, 0.4]]), mask, 100, 100)

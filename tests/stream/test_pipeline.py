@@ -104,6 +104,22 @@ def test_rtsp_gives_the_same_answers_as_the_file(rtsp_server: Callable) -> None:
             assert torch.equal(got, expected)
 
 
+def test_which_two_boxes_are_one_thing_is_for_the_weights_to_say(tmp_path: Path) -> None:
+    class Twice(SpotEngine):
+        def __call__(self, images: torch.Tensor, prompts: PinnedPrompts) -> XPoseOutput:
+            one = super().__call__(images, prompts)
+            wider = one.boxes * torch.tensor((1.0, 1.0, 1.25, 1.0))  # an IoU of 0.8
+            boxes, keypoints = torch.cat((one.boxes, wider), 1), one.keypoints.repeat(1, 2, 1, 1)
+            return XPoseOutput(one.logits.repeat(1, 2, 1), boxes, keypoints)
+
+    frame = next(iter(open_source(write_spot_clip(tmp_path / "spot.mp4", 1))))
+    for overlap, kept in ((0.9, 2), (0.7, 1)):
+        engine = Twice()
+        engine.config = replace(SpotEngine.config, overlap=overlap)
+        image = Preprocessor(engine.config.short_side, engine.config.long_side, engine.device)(frame)
+        assert len(Detector(engine, spot_prompts())([image], [frame])[0]) == kept
+
+
 def test_a_live_source_drops_the_older_frame_and_says_so(tmp_path: Path) -> None:
     clip = write_spot_clip(tmp_path / "spot.mp4", seconds=6, rate=30)
     with Rig({}, pause=0.15) as rig:

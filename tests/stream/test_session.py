@@ -92,9 +92,9 @@ def test_a_damaged_file_fails_alone(tmp_path: Path) -> None:
 def test_settings_of_the_tracker_hold_and_only_the_others_are_those_for_our_own_weights(tmp_path: Path) -> None:
     clip = str(write_spot_clip(tmp_path / "spot.mp4", 1))
     given = {
-        "none": ({}, (0.5, True, 0.04, 1.5)),
-        "single": ({"coast": 0.4, "merges": False}, (0.4, False, 0.04, 1.5)),
-        "preset": ("mocap", (0.5, True, 0.04, 1.0)),
+        "none": ({}, (0.5, True, 0.05, 1.5)),
+        "single": ({"coast": 0.4, "merges": False}, (0.4, False, 0.05, 1.5)),
+        "preset": ("mocap", (0.5, True, 0.05, 1.0)),
     }
     for name, (tracker, expected) in given.items():
         record = {"record": str(tmp_path / f"{name}.parquet")}

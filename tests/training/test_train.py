@@ -116,6 +116,7 @@ def test_our_weights_are_fine_tuned_with_new_categories(tmp_path):
     subprocess.run(command(path, tmp_path / "out", *options), check=True, capture_output=True)
     before, after = load(nano), load(tmp_path / "out" / "xpose.safetensors")
     assert set(after.text_encoder.categories) >= {"person", "fork"}
+    assert (after.model.config.score, after.model.config.overlap) == ("image", 0.5)
     same = after.model.state_dict()
     assert all(
         torch.allclose(tensor, same[name])
