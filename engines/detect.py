@@ -26,10 +26,9 @@ def detect(
 
     A group's class is its best-scoring one, its score the logistic function of that logit. Kept are scores above
     `threshold`, less those whose box overlaps a better one's by an IoU above 0.9 (the published rule), or above
-    `overlap` where the classes are the same.
-    `keypoint_mask` [C, K] tells which keypoints each class has; the others are NaN. A keypoint's score is its
-    probability of being visible, provided that the detection is right; where the model says nothing of single
-    keypoints, it is the score of the group, and there are no sigmas.
+    `overlap` where the classes are the same. `keypoint_mask` [C, K] tells which keypoints each class has; the others
+    are NaN. A keypoint's score is its probability of being visible, provided that the detection is right; where the
+    model says nothing of single keypoints, it is the score of the group, and there are no sigmas.
     """
     found = detect_groups(output, keypoint_mask, width, height, threshold=threshold, overlap=overlap)
     return [detections for detections, _ in found]
