@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-NANO = {"model": "nano", "height": 144, "width": 192}
+NANO = {"model": "nano", "height": 168, "width": 224}
 PRECISIONS = ("float32", "float16")
 TOLERANCE = {"float32": 1e-5, "float16": 5e-3}  # of the converters' numbers, relative to the largest
 
