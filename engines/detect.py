@@ -30,23 +30,16 @@ def detect(
     are NaN. A keypoint's score is its probability of being visible, provided that the detection is right; where the
     model says nothing of single keypoints, it is the score of the group, and there are no sigmas.
     """
-    found = detect_groups(output, keypoint_mask, width, height, threshold=threshold, overlap=overlap)
+    found = detect_groups(output, keypoint_mask, (width, height), threshold, overlap)
     return [detections for detections, _ in found]
 
 
 def detect_groups(
-    output: XPoseOutput,
-    keypoint_mask: NDArray[np.bool_],
-    width: int,
-    height: int,
-    *,
-    threshold: float = 0.1,
-    overlap: float = SAME,
+    output: XPoseOutput, keypoint_mask: NDArray[np.bool_], size: tuple[int, int], threshold: float, overlap: float
 ) -> list[tuple[Detections, NDArray[np.int64]]]:
     """Detections as `detect` gives them, each with the group [N] of the model that it comes from."""
     parts = [tensor.double().cpu().numpy() for tensor in output.parts]
-    size = np.array((width, height))
-    return [_detect_one(one, keypoint_mask, size, threshold, overlap) for one in zip(*parts, strict=True)]
+    return [_detect_one(one, keypoint_mask, np.array(size), threshold, overlap) for one in zip(*parts, strict=True)]
 
 
 def _detect_one(

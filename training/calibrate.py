@@ -65,11 +65,10 @@ def calibrate(order: Order) -> dict[str, dict[str, float]]:
     confidence was and is on `test`, to which it is fitted: measure it on other data. Raises DataError, CheckpointError
     or PromptError.
     """
-    checkpoint = load(order.weights)
+    checkpoint = scorecard.on_device(load(order.weights))
     head = checkpoint.model.confidence
     if head is None:
         raise DataError(f"{order.weights} has no learned confidence, so there is nothing to calibrate.")
-    checkpoint.model.to("cuda" if torch.cuda.is_available() else "cpu")
     clip = str(order.clip) if order.clip else None
     data, test = (_quiz(sources, checkpoint) for sources in (order.data, order.test))
     measures = {"before": _judged(checkpoint, test, clip).measures()}
@@ -113,11 +112,11 @@ def _detected(
     """Of every picture the tokens [G, K, D] that confidence is told from, the detections and their groups."""
     assert checkpoint.model.confidence is not None
     told: list[Tensor] = []
-    kept = {"threshold": scorecard.SHOWN, "overlap": checkpoint.model.config.overlap}
+    mask, overlap = bank.keypoint_mask.numpy(), checkpoint.model.config.overlap
     hook = checkpoint.model.confidence.register_forward_hook(lambda _, given, __: told.append(given[0].float().cpu()))
     try:
         for output, width, height in scorecard.passes(checkpoint, bank, quiz):
-            detected = detect_groups(output, bank.keypoint_mask.numpy(), width, height, **kept)
+            detected = detect_groups(output, mask, (width, height), scorecard.SHOWN, overlap)
             for tokens, (seen, groups) in zip(told.pop(), detected, strict=True):
                 yield tokens, seen, groups
     finally:

@@ -111,8 +111,7 @@ class Judged:
         ratio = self._ratio()
         factors = np.exp(np.linspace(-2, 2, 401))
         apart = [
-            max(abs((ratio <= n * f).mean() - share) for n, share in zip((1, 2), ASKED, strict=True))
-            for f in factors
+            max(abs((ratio <= n * f).mean() - share) for n, share in zip((1, 2), ASKED, strict=True)) for f in factors
         ]
         return float(slope), float(offset), float(factors[int(np.argmin(apart))])
 

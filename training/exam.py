@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from rich.console import Console
 from rich.table import Table
 
@@ -58,7 +57,7 @@ def evaluate(order: Order) -> dict[str, Any]:
         if kind not in KINDS:
             raise DataError(f"There is no kind of prompt '{kind}'; there are: {', '.join(KINDS)}.")
     make_folder(order.out)
-    checkpoint = _on_device(load(order.weights))
+    checkpoint = scorecard.on_device(load(order.weights))
     if order.estimate:
         model = checkpoint.model
         model.confidence, model.config = None, replace(model.config, confidence="estimated")
@@ -101,7 +100,7 @@ def evaluate(order: Order) -> dict[str, Any]:
 def evaluate_few_shot(order: Order, episodes: int, queries: int) -> dict[str, Any]:
     """MP-100's protocol on each of the data (one annotation file per split); writes `few-shot.json`."""
     make_folder(order.out)
-    checkpoint = _on_device(load(order.weights))
+    checkpoint = scorecard.on_device(load(order.weights))
     opened = {name: open_sources([name], without=order.without) for name in order.data}
     for data in opened.values():
         data.require_room(checkpoint.model.config.max_keypoints)
@@ -262,11 +261,6 @@ def _show(kind: str, scores: dict[str, dict[str, float]], left_out: dict[str, An
         cells = [f"{values[name]:.3f}" if not np.isnan(values[name]) else "–" for name in COLUMNS]
         table.add_row(category, f"{values['instances']:.0f}", *cells)
     Console().print(table)
-
-
-def _on_device(checkpoint: Checkpoint) -> Checkpoint:
-    checkpoint.model.to("cuda" if torch.cuda.is_available() else "cpu")
-    return checkpoint
 
 
 def _write(path: Path, content: Any) -> None:

@@ -71,6 +71,12 @@ class Quiz:
         return self.data.skeletons
 
 
+def on_device(checkpoint: Checkpoint) -> Checkpoint:
+    """The same with its model on the GPU, where there is one."""
+    checkpoint.model.to("cuda" if torch.cuda.is_available() else "cpu")
+    return checkpoint
+
+
 @torch.inference_mode()
 def passes(checkpoint: Checkpoint, bank: PromptBank, quiz: Quiz) -> Iterator[tuple[XPoseOutput, int, int]]:
     """What the model says of the pictures, in their order and AT_ONCE at most at a time, and their width and height."""

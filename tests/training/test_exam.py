@@ -180,6 +180,15 @@ def test_an_evaluation_writes_figures_predictions_and_a_plot(
     assert "prompted by words" in capsys.readouterr().out
 
 
+def test_boxes_of_one_class_overlap_no_more_than_the_weights_say(weights: Path, annotated: Path) -> None:
+    checkpoint, quiz = load(weights), Quiz.of(open_sources([str(annotated)]), range(2))
+    counts = []
+    for overlap in (0.9, 0.1):
+        checkpoint.model.config = replace(checkpoint.model.config, overlap=overlap)
+        counts.append(sum(len(found) for frame in scorecard.words(checkpoint, quiz) for found in frame))
+    assert counts[0] > counts[1] > 0
+
+
 def test_predictions_are_scored_against_the_annotation_file_as_they_are(
     weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
