@@ -98,7 +98,8 @@ def _read(path: Path) -> tuple[float, list[str], Floats]:
 
 
 def _places(values: Floats, parents: list[int], offsets: Floats, channels: list[list[str]]) -> Floats:
-    places, turns, column = np.zeros((len(values), len(parents), 3)), [], 0
+    places, column = np.zeros((len(values), len(parents), 3)), 0
+    turns: list[Rotation] = []
     for joint, parent in enumerate(parents):
         here = {name: values[:, column + i] for i, name in enumerate(channels[joint])}
         column += len(here)

@@ -2,8 +2,9 @@
 
     python benchmarks/clips.py [CLIP.mp4 …] [--plain]
 
-A clip is as `training.world.clip` writes it, with its truth in CLIP.json; by default those in configs/demo. --plain:
-with the tracker's usual settings instead of those for weights of our own, except that the detector merges people.
+A clip is as `xpose_stream.training.world.clip` writes it, with its truth in CLIP.json; by default those in
+configs/demo. --plain: with the tracker's usual settings instead of those for weights of our own, except that the
+detector merges people.
 "switches" counts each time a thing's identity is another than in the frame before (CLEAR MOT, boxes at an IoU of 0.5).
 """
 
@@ -22,15 +23,15 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from stream.demo import accuracy
-from stream.messages import TracksMessage
-from stream.session import Session
-from stream.site import Site
-from trackers import TrackerConfig
-from trackers.association import iou
-from training.truth import Truth
+from xpose_stream.stream.demo import accuracy
+from xpose_stream.stream.session import Session
+from xpose_stream.stream.sinks.messages import TracksMessage
+from xpose_stream.stream.site import Site
+from xpose_stream.trackers import TrackerConfig
+from xpose_stream.trackers.association import iou
+from xpose_stream.training.exam.truth import Truth
 
-CLIPS = sorted((Path(__file__).parents[1] / "configs" / "demo").glob("*.mp4"))
+CLIPS = sorted(p.with_suffix(".mp4") for p in (Path(__file__).parents[1] / "configs" / "demo").glob("*.json"))
 
 
 def switches(messages: list[TracksMessage], truth: Truth, category: str) -> int:

@@ -30,8 +30,9 @@ CONTAINERS = ("mp4", "mkv", "ts", "avi", "flv", "h264", "mjpeg")
 
 # Reads every file named on its standard input and answers with one line of JSON for each.
 READER = """
-import json, sys, time
-from stream.sources import SourceError, open_source
+import json, logging, sys, time
+from xpose_stream.stream.sources import SourceError, open_source
+logging.getLogger("xpose_stream").addHandler(logging.NullHandler())  # sentences of our own are welcome
 for line in sys.stdin:
     begun, frames, refusal, corrupt = time.monotonic(), 0, "", 0
     try:

@@ -16,10 +16,10 @@ import typer
 from rich.console import Console
 
 from benchmarks.padded import PaddedXPose
-from engines import NANO, PinnedPrompts, build_engine, load, prompts_for
-from engines.bench import Run, bench, table_of
-from engines.xpose import XPose, XPoseConfig
-from stream.prepare import inputs
+from xpose_stream.engines import NANO, PinnedPrompts, build_engine, load, prompts_for
+from xpose_stream.engines.bench import Run, bench, table_of
+from xpose_stream.engines.xpose import XPose, XPoseConfig
+from xpose_stream.stream.prepare import inputs
 
 
 def main(

@@ -20,15 +20,15 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.stats import spearmanr
 
-from engines.checkpoint import load
-from engines.detect import detect
-from engines.example import normalised
-from engines.prompts import prompts_for
-from engines.xpose.confidence import SPREAD, clues
-from training.confidence import Judged, auroc
-from training.evaluation import found, matched
-from training.scorecard import Quiz
-from training.sources import open_sources
+from xpose_stream.engines.checkpoint import load
+from xpose_stream.engines.detect import detect
+from xpose_stream.engines.prompts.bank import prompts_for
+from xpose_stream.engines.prompts.example import normalised
+from xpose_stream.engines.xpose.confidence import SPREAD, clues
+from xpose_stream.training.data.sources import open_sources
+from xpose_stream.training.exam.confidence import Judged, auroc
+from xpose_stream.training.exam.evaluation import found, matched
+from xpose_stream.training.exam.scorecard import Quiz
 
 # A keypoint this far off, as a share of the box, is on something else; no sigma is to be stretched to explain it.
 FARTHEST = 0.5

@@ -12,8 +12,8 @@ import typer
 from rich.console import Console
 
 from benchmarks.padded import ALL, PaddedXPose, Redundancy
-from engines.bench import Run, Timing, measure, table_of
-from engines.xpose import XPose, XPoseConfig
+from xpose_stream.engines.bench import Run, Timing, measure, table_of
+from xpose_stream.engines.xpose import XPose, XPoseConfig
 
 PUT_BACK = {
     "text": "350 class tokens",

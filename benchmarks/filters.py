@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from benchmarks.peers import Filterpy, OneEuro
 from benchmarks.scenes import Scene, boxes_of
 from benchmarks.scores import Steadiness, given, steadiness
-from trackers import Tracker, TrackerConfig
-from trackers.smoothing import smooth
+from xpose_stream.trackers import Tracker, TrackerConfig
+from xpose_stream.trackers.smoothing import smooth
 
 Floats = NDArray[np.float64]
 Places = Callable[[Scene], Floats]  # [F, N, K, 2] px, NaN where there is nothing
@@ -112,7 +112,8 @@ def sweep(scenes: dict[str, Scene], config: TrackerConfig) -> list[Point]:
     families += [("filterpy, constant acceleration", f"{q}", filterpy(3, q)) for q in ACCELERATION]
     points = []
     for name, scene in scenes.items():
-        valid = np.isfinite(ours(config)(scene)).all((2, 3)) & np.isfinite(one_euro()(scene)).all((2, 3))
+        both = ours(config)(scene) + one_euro()(scene)
+        valid: NDArray[np.bool_] = np.all(np.isfinite(both), (2, 3))
         valid[:START] = False
         points += [Point(f, s, name, steadiness(scene, places(scene), valid)) for f, s, places in families]
     return points

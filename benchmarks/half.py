@@ -11,11 +11,11 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from engines import NANO, load, prompts_for
-from engines.engine import fold_batch_norms
-from engines.half import halve
-from stream.preprocess import Preprocessor
-from stream.sources import open_source
+from xpose_stream.engines import NANO, load, prompts_for
+from xpose_stream.engines.backends.half import halve
+from xpose_stream.engines.engine import fold_batch_norms
+from xpose_stream.stream.preprocess import Preprocessor
+from xpose_stream.stream.sources import open_source
 
 CLIP = NANO.parents[1] / "demo" / "crossing.mp4"
 EVERY, SHOWN = 60, 0.3

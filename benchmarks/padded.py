@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from engines.xpose import Stages, XPose, XPoseOutput
-from engines.xpose.constants import SizeConstants
-from engines.xpose.decoder import Decoder
-from engines.xpose.deformable import DeformableAttention, sample_maps
-from engines.xpose.encoder import FusionAttention, TextLayer
-from engines.xpose.grid import Grid
-from engines.xpose.layers import Attention
+from xpose_stream.engines.xpose import Stages, XPose, XPoseOutput
+from xpose_stream.engines.xpose.constants import SizeConstants
+from xpose_stream.engines.xpose.decoder import Decoder
+from xpose_stream.engines.xpose.deformable import DeformableAttention, sample_maps
+from xpose_stream.engines.xpose.encoder import FusionAttention, TextLayer
+from xpose_stream.engines.xpose.grid import Grid
+from xpose_stream.engines.xpose.layers import Attention
 
 TEXT_TOKENS = 350
 LIMIT = 50000.0  # of fusion scores
@@ -103,7 +103,7 @@ class PaddedXPose(XPose):
                 self._logits(normed, stages.memory_text)
                 self.bbox_embed(normed)
             else:
-                self._answer(normed, references, stages.memory_text)
+                self._answer(normed, references, stages.memory_text, stages.answer)
 
 
 class WholeDecoder(Decoder):
@@ -126,8 +126,8 @@ class WholeDecoder(Decoder):
         if content.shape[1] == 1:  # box queries
             out = super().step(layer, content, references, *rest)
         elif self.mask is not None and len(self.mask) > content.shape[2]:
-            one = content.flatten(1, 2).unsqueeze(1), references.flatten(1, 2).unsqueeze(1)
-            out = super().step(layer, *one, *rest, self.mask).view_as(content)
+            tokens, places = content.flatten(1, 2).unsqueeze(1), references.flatten(1, 2).unsqueeze(1)
+            out = super().step(layer, tokens, places, *rest, self.mask).view_as(content)
         else:
             out = super().step(layer, content, references, *rest, self.mask)
         if self.scan and out.isnan().any():
@@ -164,7 +164,9 @@ class AveragedAttention(PaddedAttention):
     def forward(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
         text = key is value
         return F.multi_head_attention_forward(
-            *(x.transpose(0, 1) for x in (query, key, value)),
+            query.transpose(0, 1),
+            key.transpose(0, 1),
+            value.transpose(0, 1),
             query.shape[-1],
             self.heads,
             self.in_proj_weight,

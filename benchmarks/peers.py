@@ -10,7 +10,7 @@ import contextlib
 import io
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,7 +18,7 @@ from filterpy.common import Q_discrete_white_noise
 from filterpy.kalman import KalmanFilter
 from numpy.typing import NDArray
 
-from trackers import Detections, Tracker, TrackerConfig
+from xpose_stream.trackers import Detections, Tracker, TrackerConfig
 
 Floats = NDArray[np.float64]
 
@@ -69,9 +69,9 @@ class OneEuro:
     least: float = np.inf  # Hz, cutoff at rest
     beta: float = 0.0
     slope: float = 1.0  # Hz, cutoff of the speed
-    place: Floats | None = None
-    speed: Floats | None = None
-    time: float = 0.0
+    place: Floats | None = field(default=None, init=False)
+    speed: Floats | None = field(default=None, init=False)
+    time: float = field(default=0.0, init=False)
 
     def __call__(self, points: Floats, time: float) -> Floats:
         """Filtered points [K, 2]; NaN holds the last one."""
@@ -124,7 +124,7 @@ class ByteTrack(_Boxes):
     def __call__(self, detections: Detections, time: float) -> Followed:
         """Take in one frame."""
         found = self.tracker.update_with_detections(self.given(detections))
-        rows = found.data.get("row", np.empty(0)).astype(int)
+        rows = np.asarray(found.data.get("row", ()), int)
         return self._followed(found.tracker_id, found.xyxy, detections.keypoints[rows], time)
 
     def given(self, detections: Detections) -> Any:
@@ -218,15 +218,15 @@ class Filterpy:
     def __call__(self, points: Floats, sizes: Floats, time: float) -> None:
         """Take in one frame; sizes [N] px scale the noise."""
         for i, k in np.ndindex(points.shape[:2]):
-            seen = not np.isnan(points[i, k, 0])
+            seen, size = not np.isnan(points[i, k, 0]), float(sizes[i])
             kf = self._filters.get((i, k))
             if kf is None:
                 if seen:
-                    self._filters[i, k] = self._start(points[i, k], sizes[i])
+                    self._filters[i, k] = self._start(points[i, k], size)
                     self._times[i, k] = time
                 continue
-            kf.F, kf.Q = self._steps(time - self._times[i, k], sizes[i])
-            kf.R = np.eye(2) * (self._noise * sizes[i]) ** 2
+            kf.F, kf.Q = self._steps(time - self._times[i, k], size)
+            kf.R = np.eye(2) * (self._noise * size) ** 2
             kf.predict()
             kf.update(points[i, k] if seen else None)
             self._times[i, k] = time

@@ -12,8 +12,8 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from engines.xpose import XPoseConfig
-from engines.xpose.deformable import sample_maps, sample_rows
+from xpose_stream.engines.xpose import XPoseConfig
+from xpose_stream.engines.xpose.deformable import sample_maps, sample_rows
 
 ROUNDS = 100
 

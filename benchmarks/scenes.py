@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.bvh import read_person
-from trackers import Detections
+from xpose_stream.trackers import Detections
 
 Floats = NDArray[np.float64]
 
@@ -218,14 +218,15 @@ def _add_frame(
     for i in np.flatnonzero(present):
         nearer = boxes[present & (far < far[i])]
         inner = np.stack([nearer[:, :2] + 0.12 * (nearer[:, 2:] - nearer[:, :2]), nearer[:, 2:]], 1)
-        hidden = ((points[i, :, None] > inner[None, :, 0]) & (points[i, :, None] < inner[None, :, 1])).all(-1).any(1)
+        within: NDArray[np.bool_] = (points[i, :, None] > inner[None, :, 0]) & (points[i, :, None] < inner[None, :, 1])
+        hidden: NDArray[np.bool_] = np.any(np.all(within, -1), 1)
         share = hidden.mean()
         if rng.random() < (0.85 if share > 0.75 else detector.missed + 0.2 * share):
             continue
         doubt = own[i] * np.exp(rng.normal(0, 0.25)) * np.where(hidden, 1.8, 1.0)
         white = rng.normal(size=(k, 2))
         error = np.sqrt(1 - detector.slow) * white + np.sqrt(detector.slow) * slow[i]
-        wild = rng.random(k) < detector.outliers
+        wild = np.asarray(rng.random(k) < detector.outliers)
         error[wild] = rng.normal(size=(int(wild.sum()), 2)) * 6
         seen = points[i] + doubt[:, None] * size[i] * error
         seen[lost[i] | (hidden & (rng.random(k) < 0.3))] = np.nan
@@ -235,7 +236,7 @@ def _add_frame(
         found.append((box, float(score), seen, confidence, int(i)))
     for _ in range(rng.poisson(detector.clutter)):
         found.append(_clutter(rng, points, boxes, k))
-    rng.shuffle(found)  # type: ignore[arg-type]
+    rng.shuffle(found)
     columns = list(zip(*found, strict=True)) if found else [np.empty((0, *s)) for s in ((4,), (), (k, 2), (k,), ())]
     box, score, seen, confidence, owner = (np.array(column) for column in columns)
     scene.detections.append(Detections(box, score, np.zeros(len(found), np.int64), seen, confidence))

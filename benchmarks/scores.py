@@ -13,8 +13,8 @@ from scipy.optimize import linear_sum_assignment
 
 from benchmarks.peers import Followed, Peer
 from benchmarks.scenes import Scene
-from trackers import KeypointStatus
-from trackers.association import iou
+from xpose_stream.trackers import KeypointStatus
+from xpose_stream.trackers.association import iou
 
 Floats = NDArray[np.float64]
 

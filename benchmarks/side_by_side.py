@@ -65,9 +65,9 @@ def number_in(picture: np.ndarray) -> int:
 
 def ours(url: str) -> Iterator[np.ndarray]:
     """Frames of this project."""
-    from stream.frame import Frame
-    from stream.scheduler import Slot
-    from stream.sources import Reader
+    from xpose_stream.stream.sources import Reader
+    from xpose_stream.stream.sources.frame import Frame
+    from xpose_stream.stream.sources.scheduler import Slot
 
     slot: Slot[Frame] = Slot()
     Reader(url, slot.put).start()

@@ -1,20 +1,28 @@
 """Four cameras for ten minutes, one of which is killed and restarted each minute: does memory or latency creep?
 
-python benchmarks/soak.py [seconds]        after five minutes of warm-up, or half as long as it is to be measured
+python benchmarks/soak.py [seconds] [--record]    after five minutes of warm-up, or half as long as it is measured
+
+--record: each is recorded, in a file a minute, so that what waits to be written is as much at each full minute.
 """
 
 from __future__ import annotations
 
+import argparse
 import ctypes
 import gc
 import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 from rich.console import Console
 from rich.progress import track
@@ -22,10 +30,11 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from stream.heap import share_arenas
 from tests.conftest import RtspServer
 from tests.stream.rig import Rig
 from tests.stream.spot import repeat, write_spot_clip
+from xpose_stream.stream.heap import share_arenas
+from xpose_stream.stream.sinks.series import Rotation, Series
 
 # s. The arenas of malloc grow, by ever rarer steps, to the most pictures that were ever in them at once.
 WARM_UP = 300.0
@@ -70,14 +79,27 @@ def in_use() -> int:
     return int(use.uordblks + use.hblkhd)
 
 
-def main(seconds: float) -> None:
+@contextmanager
+def recorded(folder: Path, camera: str) -> Iterator[Callable[..., None]]:
+    """A recording that goes on in another file each minute."""
+    with Series(str(folder / "{camera}-{time}.parquet"), camera, rotation=Rotation(seconds=60)) as recording:
+        yield lambda frame, message: recording.write(message)
+
+
+def frames_in(folder: Path, camera: str) -> int:
+    """Of all recordings of a camera."""
+    files = folder.glob(f"{camera}-*.parquet")
+    return sum(len(pq.read_table(file, columns=["sequence"])["sequence"].unique()) for file in files)
+
+
+def main(seconds: float, record: bool) -> None:
     """Print slopes with their standard errors, and the ledgers."""
     share_arenas()  # as `run` does
     torch.set_num_threads(1)  # with more, each small operation waits for threads that a busy machine does not run
     process = psutil.Process()
     warm_up = min(WARM_UP, seconds / 2)
     total = round(warm_up + seconds)
-    samples = np.full((total, 5), np.nan)  # s, bytes resident, bytes in use, descriptors, threads
+    samples = np.full((total, 6), np.nan)  # s, bytes resident, in use by malloc and by Arrow, descriptors, threads
     latencies = np.full((1_000_000, 2), np.nan)  # s, ms; all of it now, so that it does not grow
     noted = 0
     with tempfile.TemporaryDirectory() as folder:
@@ -92,7 +114,9 @@ def main(seconds: float) -> None:
                 latencies[noted] = time.monotonic(), message.latency_ms  # type: ignore[attr-defined]
                 noted += 1
 
-            with Rig(urls, watcher=note) as rig:
+            files = Path(folder) / "recordings"
+            files.mkdir()
+            with Rig(urls, watcher=note, sink=partial(recorded, files) if record else None) as rig:
                 begun = time.monotonic()
                 for second in track(range(total), "soaking"):
                     time.sleep(max(0, begun + second + 1 - time.monotonic()))
@@ -102,17 +126,20 @@ def main(seconds: float) -> None:
                         unsteady.kill()
                         unsteady = RtspServer(clip, port=unsteady.port)
                     gc.collect()
-                    usage = (process.memory_info().rss, in_use(), process.num_fds(), threading.active_count())
+                    memory = process.memory_info().rss, in_use(), pa.total_allocated_bytes()
+                    usage = *memory, process.num_fds(), threading.active_count()
                     samples[second] = time.monotonic() - begun, *usage
                     rig.engine.batches.clear()
                 reconnects = rig.camera("unsteady").reader.reconnects
             unsteady.kill()
+        written = {name: frames_in(files, name) for name in urls}
     kept = samples[samples[:, 0] > warm_up]
     delays = latencies[:noted] - (begun, 0)
     delays = delays[delays[:, 0] > warm_up]
-    title = f"{seconds:g} s after {warm_up:g} s, 4 cameras, {reconnects} reconnects in all"
+    title = f"{seconds:g} s after {warm_up:g} s, 4 cameras{', recorded' * record}, {reconnects} reconnects"
     table = Table("", "slope per minute", "first and last", title=title)
-    rows = (1, "resident memory", drift), (1, "… least squares", slope), (2, "handed out by malloc", slope)
+    rows = [(1, "resident memory", drift), (1, "… least squares", slope), (2, "handed out by malloc", slope)]
+    rows += [(3, "… by Arrow", drift)] if record else []
     for column, name, trend in rows:
         megabytes = kept[:, column] / 2**20
         rise, error = trend(kept[:, 0], megabytes)
@@ -120,13 +147,19 @@ def main(seconds: float) -> None:
     rise, error = slope(delays[:, 0], delays[:, 1])
     p99 = [np.percentile(part, 99) for part in np.array_split(delays[:, 1], 9)]
     table.add_row("latency, mean", f"{rise:+.3f} ± {error:.3f} ms", f"p99 {p99[0]:.1f}, {p99[-1]:.1f} ms")
-    table.add_row("descriptors", "", f"{kept[0, 3]:.0f}, {kept[-1, 3]:.0f}")
-    table.add_row("threads", "", f"{kept[0, 4]:.0f}, {kept[-1, 4]:.0f}")
+    table.add_row("descriptors", "", f"{kept[0, 4]:.0f}, {kept[-1, 4]:.0f}")
+    table.add_row("threads", "", f"{kept[0, 5]:.0f}, {kept[-1, 5]:.0f}")
     for name, ledger in rig.pipeline.ledgers.items():
         counts = f"{ledger.received} = {ledger.published} + {ledger.dropped.total()} {dict(ledger.dropped)}"
-        table.add_row(f"ledger of {name}", "exact" if ledger.balanced else "WRONG", counts)
+        exact = ledger.balanced and (not record or written[name] == ledger.published)
+        counts += f", {written[name]} recorded" if record else ""
+        table.add_row(f"ledger of {name}", "exact" if exact else "WRONG", counts)
     Console().print(table)
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]) if len(sys.argv) > 1 else 600)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("seconds", type=float, nargs="?", default=600)
+    parser.add_argument("--record", action="store_true")
+    asked = parser.parse_args()
+    main(asked.seconds, asked.record)

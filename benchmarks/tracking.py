@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from benchmarks.filters import least_lag, plot, sweep
 from benchmarks.peers import ByteTrack, Norfair, OcSort, Ours, Peer
 from benchmarks.scenes import SIGMAS, Detector, Scene, captured, walkers
 from benchmarks.scores import Score, judge
-from trackers import Detections, Tracker, TrackerConfig
+from xpose_stream.trackers import Detections, Tracker, TrackerConfig
 
 TUNED = Path(__file__).with_name("tuned.yaml")
 PEERS: dict[str, Callable[..., Peer]] = {
@@ -186,7 +186,7 @@ def tune(path: Path) -> None:
     def worth(score: Score) -> float:
         return score.idf1 - 0.01 * (score.rmse + score.ahead)
 
-    def draw(choices: dict[str, tuple[float, ...]]) -> dict[str, float]:
+    def draw(choices: Mapping[str, tuple[float, ...]]) -> dict[str, float]:
         return {name: values[int(rng.integers(len(values)))] for name, values in choices.items()}
 
     tuned: dict[str, Any] = {}

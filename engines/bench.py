@@ -14,13 +14,14 @@ import torch
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
+from rich.text import Text
 from torch import Tensor
 
-from engines.backends import backends
-from engines.cache import EngineCache
-from engines.engine import Engine, EngineError, PinnedPrompts, build_engine
-from engines.parity import difference
-from engines.xpose import XPose
+from xpose_stream.engines.backends import backends
+from xpose_stream.engines.cache import EngineCache
+from xpose_stream.engines.engine import Engine, EngineError, PinnedPrompts, build_engine
+from xpose_stream.engines.parity import difference
+from xpose_stream.engines.xpose import XPose
 
 Run = Callable[[], object]
 
@@ -54,7 +55,9 @@ def measure(runs: Mapping[str, Run], timings: Mapping[str, Timing], rounds: int,
 
 def table_of(timings: Mapping[str, Timing], title: str, images: int = 1) -> Table:
     """A row per way to run; ratios against the first."""
-    table = Table("engine", "median ms", "p99 ms", "images/s", "faster", "px from eager", "build s", title=title)
+    table = Table(
+        "engine", "median ms", "p99 ms", "images/s", "faster", "px from\neager", "build s", title=title, padding=0
+    )
     first = next(iter(timings.values())).median
     for name, timing in timings.items():
         p99 = float(np.percentile(timing.seconds, 99))
@@ -92,7 +95,7 @@ def bench(
             try:
                 engine = build_engine(copy.deepcopy(model), images.device, name, cache=EngineCache(Path(folder)))
             except EngineError as error:
-                console.print(f"{name}: {error}")
+                console.print(Text(f"{name}: {error}"))
                 continue
             begun = time.perf_counter()
             with console.status(f"building {name}"):

@@ -14,12 +14,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from engines.tensorfile import TensorFileError, read_tensors, write_tensors
-from engines.text import WordEncoder
-from engines.xpose import XPose, XPoseConfig
+from xpose_stream.engines.tensorfile import TensorFileError, read_tensors, write_tensors
+from xpose_stream.engines.xpose import XPose, XPoseConfig
+from xpose_stream.engines.xpose.text import WordEncoder
+from xpose_stream.error import UserError
+from xpose_stream.trackers import TrackerConfig
 
 FORMAT = "xpose-stream/1"
-NANO = Path(__file__).parents[1] / "configs" / "models" / "xpose-nano.safetensors"
 _WITHOUT_EFFECT = re.compile(
     r"clip_model\..+|(label_enc|padding)\.weight|pos_proj\.(weight|bias)"
     r"|backbone\.0\.layers\.\d+\.blocks\.\d+\.attn\.relative_position_index"
@@ -27,17 +28,21 @@ _WITHOUT_EFFECT = re.compile(
 _FIRST_SIZES = 17  # rows of keypoint sizes that the published file keeps in `hw`; the others are in `hw_append`
 
 
-class CheckpointError(ValueError):
+class CheckpointError(UserError):
     """A file that is no usable checkpoint."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model ready to run, with what its file said about prompts and origin."""
+    """A model ready to run, with what its file said about prompts, origin and tracking.
+
+    tracker: the fields of TrackerConfig in which what these weights find wants to be tracked otherwise than usual.
+    """
 
     model: XPose
     text_encoder: WordEncoder | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
+    tracker: dict[str, Any] = field(default_factory=dict)
     # Of a published file: `clip_model.*`, prefix cut, and what its visual prompts need beside CLIP.
     clip: dict[str, Tensor] = field(default_factory=dict)
 
@@ -62,18 +67,20 @@ def load(path: str | Path) -> Checkpoint:
     return _load_own(path) if path.suffix == ".safetensors" else _load_published_file(path)
 
 
-def save(path: str | Path, model: XPose, text_encoder: WordEncoder | None, provenance: dict[str, Any]) -> None:
-    """Write our own checkpoint: one safetensors file with configuration, text encoder and provenance.
+def save(path: str | Path, checkpoint: Checkpoint) -> None:
+    """Write our own checkpoint: one safetensors file with configuration, text encoder, provenance and tracker settings.
 
     Without a text encoder CLIP reads the prompts. The file appears whole or not at all. Raises CheckpointError when it
     cannot be written.
     """
     path = Path(path)
-    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    model, text_encoder = checkpoint.model, checkpoint.text_encoder
+    tensors = {f"model.{name}": _shortest(tensor) for name, tensor in model.state_dict().items()}
     metadata = {
         "format": FORMAT,
         "config": json.dumps(model.config.as_dict()),
-        "provenance": json.dumps(provenance),
+        "provenance": json.dumps(checkpoint.provenance),
+        "tracker": json.dumps(checkpoint.tracker),
     }
     if text_encoder is not None:
         tensors |= {f"text.{name}": tensor for name, tensor in text_encoder.state_dict().items()}
@@ -83,6 +90,12 @@ def save(path: str | Path, model: XPose, text_encoder: WordEncoder | None, prove
         write_tensors(path, tensors, metadata)
     except TensorFileError as error:
         raise CheckpointError(str(error)) from error
+
+
+def _shortest(tensor: Tensor) -> Tensor:
+    """The same numbers in half the space, where float16 holds them all, as MoveNet's body is published."""
+    short = tensor.half() if tensor.dtype == torch.float32 and tensor.dim() > 1 else tensor
+    return short if torch.equal(short.to(tensor.dtype), tensor) else tensor
 
 
 def load_published(state_dict: Mapping[str, Tensor], config: XPoseConfig) -> XPose:
@@ -203,6 +216,8 @@ def _load_own(path: Path) -> Checkpoint:
             vocabulary, categories = json.loads(metadata["vocabulary"]), json.loads(metadata["categories"])
             text_encoder = WordEncoder(vocabulary, model.config.prompt_dim, categories)
         provenance = json.loads(metadata["provenance"])
+        tracker = json.loads(metadata.get("tracker", "{}"))
+        TrackerConfig(**tracker)
     except (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path} has damaged metadata ({error}); copy it again.") from error
     expected = {f"model.{name}": tuple(t.shape) for name, t in model.state_dict().items()}
@@ -212,4 +227,4 @@ def _load_own(path: Path) -> Checkpoint:
     model.load_state_dict({n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")})
     if text_encoder is not None:
         text_encoder.eval().load_state_dict({name: tensors[f"text.{name}"] for name in words})
-    return Checkpoint(model.eval(), text_encoder, provenance)
+    return Checkpoint(model.eval(), text_encoder, provenance, tracker)

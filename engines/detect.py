@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.xpose import XPoseOutput
-from trackers import Detections
+from xpose_stream.engines.xpose import XPoseOutput
+from xpose_stream.trackers import LEAST_SCORE, Detections
 
 SAME = 0.9  # IoU above which two boxes are of the same thing, whatever their classes
 
@@ -16,13 +16,13 @@ SAME = 0.9  # IoU above which two boxes are of the same thing, whatever their cl
 def detect(
     output: XPoseOutput,
     keypoint_mask: NDArray[np.bool_],
-    width: int,
-    height: int,
+    width: float,
+    height: float,
     *,
-    threshold: float = 0.1,
+    threshold: float = LEAST_SCORE,
     overlap: float = SAME,
 ) -> list[Detections]:
-    """Detections of every image of a batch, best first, in px of a frame of `width` x `height`.
+    """Detections of every image of a batch, best first, in px of a frame of which `width` x `height` were seen.
 
     A group's class is its best-scoring one, its score the logistic function of that logit. Kept are scores above
     `threshold`, less those whose box overlaps a better one's by an IoU above 0.9 (the published rule), or above
@@ -35,17 +35,18 @@ def detect(
 
 
 def detect_groups(
-    output: XPoseOutput, keypoint_mask: NDArray[np.bool_], size: tuple[int, int], threshold: float, overlap: float
+    output: XPoseOutput, keypoint_mask: NDArray[np.bool_], size: tuple[float, float], threshold: float, overlap: float
 ) -> list[tuple[Detections, NDArray[np.int64]]]:
     """Detections as `detect` gives them, each with the group [N] of the model that it comes from."""
     parts = [tensor.double().cpu().numpy() for tensor in output.parts]
-    return [_detect_one(one, keypoint_mask, np.array(size), threshold, overlap) for one in zip(*parts, strict=True)]
+    sides = np.array(size, np.float64)
+    return [_detect_one(one, keypoint_mask, sides, threshold, overlap) for one in zip(*parts, strict=True)]
 
 
 def _detect_one(
     parts: Sequence[NDArray[np.float64]],
     keypoint_mask: NDArray[np.bool_],
-    size: NDArray[np.int64],
+    size: NDArray[np.float64],
     threshold: float,
     overlap: float,
 ) -> tuple[Detections, NDArray[np.int64]]:
@@ -63,7 +64,8 @@ def _detect_one(
         visibility, spread = (part[kept] for part in confidence)
         sure = 1 / (1 + np.exp(-visibility))
         sigmas = np.where(real, np.exp(spread) * np.sqrt(extent[kept].prod(1, keepdims=True)), np.nan)
-    return Detections(corners[kept], scores[kept], classes[kept], points, np.where(real, sure, 0.0), sigmas), kept
+    best = float(scores.max(initial=0.0))
+    return Detections(corners[kept], scores[kept], classes[kept], points, np.where(real, sure, 0.0), sigmas, best), kept
 
 
 def suppress(

@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
+import getpass
 import logging
+import os
 import platform
+import sys
 import threading
+import time
 from collections.abc import Hashable, Sequence
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from engines.backends import Answer, Backend, Precision, Run, backends
-from engines.cache import EngineCache
-from engines.parity import check_parity, check_rows
-from engines.tensorfile import fingerprint
-from engines.xpose import XPose, XPoseConfig, XPoseOutput
+from xpose_stream.engines.apart import Abandoned, build_apart
+from xpose_stream.engines.backends import Answer, Backend, Precision, Run, backends
+from xpose_stream.engines.cache import EngineCache, unkept
+from xpose_stream.engines.parity import check_parity, check_rows
+from xpose_stream.engines.tensorfile import fingerprint
+from xpose_stream.engines.xpose import XPose, XPoseConfig, XPoseOutput
+from xpose_stream.error import UserError
 
 log = logging.getLogger(__name__)
 
 PACKAGES = ("torch", "openvino", "torch-tensorrt", "tensorrt", "triton", "xpose-stream")
+_SHAPES = 16  # of inputs for which an engine is kept; each takes some tens of MB
+_WAITING = 4  # shapes for which engines may be wanted at once; more wait until they come again
 _PREFERRED = {"cuda": ("tensorrt", "inductor"), "cpu": ("openvino",)}  # inductor on a CPU: slower, builds for a minute
 
 
-class EngineError(ValueError):
+class EngineError(UserError):
     """An engine that cannot be had; the message is one sentence."""
 
 
@@ -44,16 +53,20 @@ class PinnedPrompts(NamedTuple):
 
 
 class Engine(Protocol):
-    """Runs the model on one device."""
+    """Runs the model on one device. patience: s that `prepare` may take beside a stream, about."""
 
     device: torch.device
     config: XPoseConfig
+    patience: float
 
     def pin(self, instances: Tensor, keypoints: Tensor, keypoint_mask: Tensor) -> PinnedPrompts:
         """Put prompt embeddings [C, P], [C, K, P] and their mask [C, K] where the engine needs them."""
 
-    def prepare(self, images: Tensor, prompts: PinnedPrompts) -> str:
-        """Make ready for inputs of these shapes, which may take minutes; the name of what will run them."""
+    def prepare(self, images: Tensor, prompts: PinnedPrompts, beside: bool = False) -> str:
+        """Make ready for inputs of these shapes, which may take minutes; the name of what will run them.
+
+        beside: a stream goes on meanwhile, and is to notice nothing of it.
+        """
 
     def __call__(self, images: Tensor, prompts: PinnedPrompts) -> XPoseOutput:
         """Detect in `images` [B, 3, H, W], normalised, on the engine's device."""
@@ -71,6 +84,7 @@ def build_engine(
     `backend` is eager, openvino, inductor or tensorrt; "auto" takes the fastest that is installed. `precision` is
     float32 or float16; "auto" is float16 on a GPU. Raises EngineError when what was asked for by name cannot run here.
     """
+    _name_a_home()
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     if precision not in ("auto", "float32", "float16"):
         raise EngineError(f"There is no precision '{precision}'; there are auto, float32, float16.")
@@ -95,8 +109,22 @@ def build_engine(
     return CompiledEngine(eager, able, precision, cache or EngineCache()) if able else eager
 
 
+def _name_a_home() -> None:
+    """Name a home folder and a user where the system knows neither, as in a container: compilers do not start else."""
+    try:
+        Path.home()
+    except RuntimeError:
+        os.environ["HOME"] = "/nonexistent"  # as Debian's nobody has it
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):
+        os.environ["LOGNAME"] = str(os.getuid())
+
+
 class EagerEngine:
     """PyTorch as it is, float32: the reference for every other engine. It takes the model over."""
+
+    patience = 1.0
 
     def __init__(self, model: XPose, device: torch.device) -> None:
         self.device = device
@@ -109,7 +137,7 @@ class EagerEngine:
         mask = None if bool(keypoint_mask.all()) else keypoint_mask.to(self.device)
         return PinnedPrompts(instances.to(self.device), keypoints.to(self.device), mask)
 
-    def prepare(self, images: Tensor, prompts: PinnedPrompts) -> str:
+    def prepare(self, images: Tensor, prompts: PinnedPrompts, beside: bool = False) -> str:
         """Nothing to do; see Engine."""
         return "eager"
 
@@ -123,13 +151,20 @@ class CompiledEngine:
     """Compiles for the shapes it meets, once; until that is done, eager answers.
 
     A compiled engine is taken when it answers what eager answers on the images it was made for, else the next of `able`
-    is tried and the reason logged. Compiling runs beside the stream unless `prepare` waits for it.
+    is tried and the reason logged. Compiling runs beside the stream unless `prepare` waits for it. Of the shapes that
+    it has met the `_SHAPES` used last are kept ready. Compiled engines belong to one thread; another one may call
+    `eager`.
+
+    patience  s that the next build beside a stream may take, about.
     """
+
+    patience = 20.0
 
     def __init__(self, eager: EagerEngine, able: Sequence[Backend], precision: Precision, cache: EngineCache) -> None:
         self.device, self.config, self.pin = eager.device, eager.config, eager.pin
-        self._eager, self._able, self._precision, self._cache = eager, able, precision, cache
-        self._ready: dict[Hashable, tuple[str, Run]] = {}
+        self.eager, self._able, self._precision, self._cache = eager, able, precision, cache
+        self._ready: dict[Hashable, tuple[str, Run]] = {}  # that used last at the end
+        self._shelf = threading.Lock()  # of it
         self._asked: set[Hashable] = set()
         self._one_build = threading.Lock()
 
@@ -137,47 +172,77 @@ class CompiledEngine:
     def __call__(self, images: Tensor, prompts: PinnedPrompts) -> XPoseOutput:
         """Detect; see Engine."""
         shapes = _shapes(images, prompts)
-        if shapes in self._ready:
-            return XPoseOutput(*self._ready[shapes][1](images, *prompts.tensors))
-        if shapes not in self._asked:
+        if ready := self._take(shapes):
+            return XPoseOutput(*ready[1](images, *prompts.tensors))
+        if shapes not in self._asked and len(self._asked) < _WAITING:
             self._asked.add(shapes)
-            given = images.clone(), prompts
-            threading.Thread(target=self.prepare, args=given, name="engine build", daemon=True).start()
-        return self._eager(images, prompts)
+            given = images.clone(), prompts, True
+            # No daemon: an interpreter that ends within a compiler's thread aborts.
+            threading.Thread(target=self.prepare, args=given, name="engine build").start()
+        return self.eager(images, prompts)
 
-    def prepare(self, images: Tensor, prompts: PinnedPrompts) -> str:
+    def prepare(self, images: Tensor, prompts: PinnedPrompts, beside: bool = False) -> str:
         """Build or load the engine for these shapes, and admit it; see Engine."""
         shapes = _shapes(images, prompts)
         self._asked.add(shapes)
         with self._one_build:
-            if shapes not in self._ready:
-                self._ready[shapes] = self._first_admitted(images, prompts)
-        return self._ready[shapes][0]
+            ready = self._take(shapes) or self._first_admitted(images, prompts, beside)
+            with self._shelf:
+                self._ready[shapes] = ready
+                if len(self._ready) > _SHAPES:
+                    del self._ready[next(iter(self._ready))]
+            self._asked.discard(shapes)
+        return ready[0]
 
-    def _first_admitted(self, images: Tensor, prompts: PinnedPrompts) -> tuple[str, Run]:
+    def _take(self, shapes: Hashable) -> tuple[str, Run] | None:
+        with self._shelf:
+            if ready := self._ready.pop(shapes, None):
+                self._ready[shapes] = ready
+            return ready
+
+    def _first_admitted(self, images: Tensor, prompts: PinnedPrompts, beside: bool) -> tuple[str, Run]:
         for backend in self._able:
             try:
-                return backend.name, self._admit(self._load(backend, images, prompts), images, prompts)
+                return backend.name, self._admit(self._load(backend, images, prompts, beside), images, prompts)
+            except Abandoned:
+                break
             except Exception as error:  # compilers fail in many ways; none of them may stop a stream
                 reason = str(error).strip().splitlines()
                 log.warning("The engine %s is passed over: %s", backend.name, reason[0] if reason else repr(error))
-        return "eager", _Plain(self._eager.model).eval()
+        return "eager", _Plain(self.eager.model).eval()
 
-    def _load(self, backend: Backend, images: Tensor, prompts: PinnedPrompts) -> Run:
+    def _load(self, backend: Backend, images: Tensor, prompts: PinnedPrompts, beside: bool) -> Run:
         inputs = (images.clone(), *prompts.tensors)  # of inference mode they would be otherwise
         key = self._key(backend.name, inputs)
         log.info("engine %s for %s: building or loading", backend.name, key["shapes"])
-        path = self._cache.get(
-            key, lambda path: backend.build(_Plain(self._eager.model).eval(), inputs, self._precision, path)
-        )
-        return backend.load(path, inputs)
+
+        def build(path: Path) -> None:
+            plain, begun = _Plain(self.eager.model).eval(), time.monotonic()
+            if beside and self.device.type == "cpu" and sys.executable and backend.name in backends():
+                build_apart(backend.name, plain, inputs, self._precision, path)
+                self.patience = time.monotonic() - begun
+            else:
+                backend.build(plain, inputs, self._precision, path)
+
+        try:
+            return backend.load(self._cache.get(key, build), inputs)
+        except OSError as error:
+            where = self._cache.folder or "the cache"
+            log.warning(
+                "An engine cannot be kept in %s (%s) and is built at each start; XPOSE_CACHE names another folder",
+                where,
+                error.strerror or error,
+            )
+        with unkept("engine.pt2") as path:
+            build(path)
+            return backend.load(path, inputs)
 
     def _admit(self, run: Run, images: Tensor, prompts: PinnedPrompts) -> Run:
         """Return `run` if it answers what eager answers, and equally for equal images; raises ParityError if not."""
         size = images.shape[-1], images.shape[-2]
         with torch.inference_mode():
             found = XPoseOutput(*run(images, *prompts.tensors))
-            error = check_parity(self._eager(images, prompts), found, size, self._precision)
+            error = check_parity(self.eager(images, prompts), found, size, self._precision)
             if len(images) > 1:
                 equal = images[:1].expand_as(images).contiguous()
                 check_rows(XPoseOutput(*run(equal, *prompts.tensors)), size, self._precision)
@@ -197,7 +262,7 @@ class CompiledEngine:
 
     @cached_property
     def _weights(self) -> str:
-        return fingerprint(self._eager.model.state_dict())
+        return fingerprint(self.eager.model.state_dict())
 
 
 class _Plain(nn.Module):

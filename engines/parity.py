@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from engines.xpose import XPoseOutput
+from xpose_stream.engines.xpose import XPoseOutput
 
 TOLERANCE = {"float32": 0.05, "float16": 0.5}  # px of the model's input
 SCORE_TOLERANCE = {"float32": 1e-3, "float16": 2e-2}

@@ -12,8 +12,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from xpose_stream.error import UserError
 
-class TensorFileError(ValueError):
+
+class TensorFileError(UserError):
     """A file that cannot be read or written; the message is one sentence."""
 
 
@@ -22,7 +24,10 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str,
     partial = path.with_name(path.name + ".partial")
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     try:
+        partial.touch()  # with the mode of a new file, where save_file gives one that nobody else can read
+        mode = partial.stat().st_mode
         save_file(plain, partial, metadata)
+        partial.chmod(mode)
         os.replace(partial, path)
     except (OSError, SafetensorError) as error:
         raise TensorFileError(f"{path} cannot be written ({error}).") from error

@@ -1,4 +1,4 @@
-"""Engines ahead of a stream, for the size of a camera's frames: `run_stream.py engine build` and `engine bench`."""
+"""Engines ahead of a stream, for the size of a camera's frames: `xpose-stream engine build` and `engine bench`."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from engines import NANO, EngineError, build_engine, load, prompts_for
-from engines.bench import bench, table_of
-from stream.prepare import inputs
+from xpose_stream.engines import DEFAULT, EngineError, build_engine, load, prompts_for
+from xpose_stream.engines.bench import bench, table_of
+from xpose_stream.stream.prepare import inputs
 
 
 def build(
     weights: Path | None, prompt: str, size: str, batch: int, backend: str, precision: str, clip: Path | None = None
 ) -> str:
-    """Build or find the engine for a camera of `size`, and say what came of it. Raises one of USER_ERRORS."""
+    """Build or find the engine for a camera of `size`, and say what came of it. Raises UserError."""
     shape = size_of(size)
-    checkpoint = load(weights or NANO)
+    checkpoint = load(weights or DEFAULT)
     prompts = prompts_for(checkpoint, prompt, clip)
     engine = build_engine(checkpoint.model, backend=backend, precision=precision)
     images, pinned = inputs(engine, prompts, batch=batch, size=shape)
@@ -33,9 +33,9 @@ def build(
 def measure(
     weights: Path | None, prompt: str, size: str, batch: int, names: Sequence[str], clip: Path | None = None
 ) -> Table:
-    """A table of the engines that run here. Raises one of USER_ERRORS."""
+    """A table of the engines that run here. Raises UserError."""
     shape = size_of(size)
-    checkpoint = load(weights or NANO)
+    checkpoint = load(weights or DEFAULT)
     prompts = prompts_for(checkpoint, prompt, clip)
     images, pinned = inputs(build_engine(checkpoint.model, backend="eager"), prompts, batch=batch, size=shape)
     return table_of(bench(checkpoint.model, images, pinned, names), f"{size}, batch {batch}, '{prompts.name}'", batch)

@@ -1,4 +1,4 @@
-"""The main job on the clips in this repository, in real time, measured against their truth."""
+"""The main job on the clips in this repository, in real time, measured against their truth where it is known."""
 
 from __future__ import annotations
 
@@ -15,21 +15,23 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from engines.prompts import find_skeletons
-from stream.frame import Frame
-from stream.ledger import Ledger
-from stream.messages import TrackMessage, TracksMessage
-from stream.prepare import CLIP
-from stream.report import LiveTable, table_of
-from stream.session import Session
-from stream.site import Site
-from training.dataset import make_folder
-from training.evaluation import Found, idf1, oks_ap, pck
-from training.truth import Truth
+from xpose_stream.engines.prompts.bank import find_skeletons
+from xpose_stream.stream.ledger import Ledger
+from xpose_stream.stream.prepare import CLIP
+from xpose_stream.stream.session import Session
+from xpose_stream.stream.sinks.messages import TrackMessage, TracksMessage
+from xpose_stream.stream.site import Site
+from xpose_stream.stream.sources.frame import Frame
+from xpose_stream.stream.watch.report import LiveTable, table_of
+from xpose_stream.training.data.dataset import make_folder
+from xpose_stream.training.exam.evaluation import Found, idf1, oks_ap, pck
+from xpose_stream.training.exam.truth import Truth
 
-ROOT = Path(__file__).parents[1]
-# Persons who cross; and a person, a dog, a robot arm and a chair, each with its own keypoints, in one stream.
-CLIPS = {"demo": CLIP, "company": CLIP.with_name("company.mp4")}
+ROOT = Path(__file__).parents[2]  # where xpose_stream is
+# Real people in a park, of whom there is no truth; then what is rendered: persons who cross; and a person, a dog, a
+# robot arm and a chair, each with its own keypoints, in one stream.
+CLIPS = {"park": CLIP.with_name("park.mp4"), "demo": CLIP, "company": CLIP.with_name("company.mp4")}
+TITLES = {"accuracy": "against the truth", "found": "what was found"}
 
 
 def demo(out: Path) -> dict[str, dict[str, Any]]:
@@ -59,7 +61,8 @@ def _files(stem: Path) -> dict[str, Path]:
 
 
 def _play(clip: Path, files: dict[str, Path]) -> dict[str, Any]:
-    truth = Truth.load(clip.with_suffix(".json"))
+    known = clip.with_suffix(".json")
+    truth = Truth.load(known) if known.exists() else None
     messages: list[TracksMessage] = []
     began: list[float] = []
 
@@ -69,10 +72,11 @@ def _play(clip: Path, files: dict[str, Path]) -> dict[str, Any]:
 
     with TemporaryDirectory() as folder, files["messages"].open("wb") as printed:
         endpoint = f"ipc://{folder}/tracks"  # a path of its own: they may have 107 letters at most
-        command = [sys.executable, str(ROOT / "run_stream.py"), "listen", endpoint, "--json"]
-        subscriber = subprocess.Popen(command, stdout=printed)
-        outputs = {"publish": endpoint, "overlay": str(files["overlay"]), "record": str(files["recording"])}
-        site = Site.of(str(clip), prompt=", ".join(truth.categories), realtime=True, **outputs)
+        command = [sys.executable, "-m", "xpose_stream.run_stream", "listen", endpoint, "--json"]
+        subscriber = subprocess.Popen(command, stdout=printed, cwd=ROOT)
+        outputs: dict[str, Any] = {"overlay": str(files["overlay"]), "record": str(files["recording"])}
+        outputs |= {"publish": endpoint, "page": {}}  # the page says where to look meanwhile
+        site = Site.of(str(clip), prompt=", ".join(truth.categories) if truth else "person", realtime=True, **outputs)
         report = LiveTable(Console(stderr=True)) if sys.stderr.isatty() else None
         session = Session(site, must_open=True, report=report, wait_for_subscriber=30.0)
         try:
@@ -86,7 +90,7 @@ def _play(clip: Path, files: dict[str, Path]) -> dict[str, Any]:
     figures = ledger.as_dict() | {
         "frames_per_s": round((len(began) - 1) / (began[-1] - began[0]), 2),
         "received_by_subscriber": len(files["messages"].read_bytes().splitlines()),
-        "accuracy": accuracy(messages, truth),
+        **({"accuracy": accuracy(messages, truth)} if truth else {"found": found(messages)}),
         "files": {name: str(path) for name, path in files.items()},
     }
     files["figures"].write_text(json.dumps(figures, indent=1) + "\n")
@@ -118,6 +122,19 @@ def accuracy(messages: list[TracksMessage], truth: Truth) -> dict[str, dict[str,
     return figures
 
 
+def found(messages: list[TracksMessage]) -> dict[str, dict[str, float]]:
+    """Of each category the identities, how many tracks a frame has, and the share of frames with any."""
+    figures = {}
+    for known in messages[0].categories:
+        tracks = [[track.id for track in message.tracks if track.category == known.id] for message in messages]
+        figures[known.name] = {
+            "identities": len({identity for frame in tracks for identity in frame}),
+            "tracks per frame": round(float(np.mean([len(frame) for frame in tracks])), 2),
+            "frames with a track": round(float(np.mean([len(frame) > 0 for frame in tracks])), 3),
+        }
+    return figures
+
+
 def _found(message: TracksMessage, category: str) -> list[Found]:
     names = {known.id: known.name for known in message.categories}
     return [_one(track) for track in message.tracks if names[track.category] == category]
@@ -135,7 +152,8 @@ def show(clip: Path, ledger: Ledger, figures: dict[str, Any]) -> None:
     table.add_row("frames per second", str(figures["frames_per_s"]))
     for name, path in figures["files"].items():
         table.add_row(name, Text(path))
-    rates = Table("against the truth", *next(iter(figures["accuracy"].values())))
-    for category, row in figures["accuracy"].items():
-        rates.add_row(category, *(f"{rate:.3f}" for rate in row.values()))
+    title, rows = next((title, figures[name]) for name, title in TITLES.items() if name in figures)
+    rates = Table(title, *next(iter(rows.values())))
+    for category, row in rows.items():
+        rates.add_row(category, *(f"{rate:.3f}" if isinstance(rate, float) else str(rate) for rate in row.values()))
     Console().print(table, rates)

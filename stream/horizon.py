@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any, Literal
 
-from stream.frame import Frame
+from xpose_stream.stream.sources.frame import Frame
 
 # "now", or seconds after capture.
 Horizon = float | Literal["now"]

@@ -12,6 +12,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from xpose_stream.stream.finds import Finds
+
 Reason = Literal["newer frame came", "stale", "error", "stopped"]
 STAGES = ("decode", "wait", "preprocess", "engine", "track", "publish", "total", "age")
 
@@ -52,13 +54,14 @@ class Histogram:
 
 
 class Ledger:
-    """Counts of one camera's frames and histograms of the stages they went through; for any thread."""
+    """Counts of one camera's frames, what was found in them, and how long each stage took; for any thread."""
 
     def __init__(self) -> None:
         self.received = 0
         self.published = 0
         self.dropped: Counter[str] = Counter()
         self.stages: dict[str, Histogram] = {}
+        self.finds = Finds()
         self._lock = threading.Lock()
 
     def receive(self) -> None:
@@ -108,4 +111,4 @@ class Ledger:
             if stage in self.stages
         }
         counts = {"received": self.received, "published": self.published, "dropped": dict(self.dropped)}
-        return {"frames": counts, "latency_ms": latency}
+        return {"frames": counts, "found": self.finds.as_dict(), "latency_ms": latency}

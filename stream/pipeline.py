@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
-from stream.camera import Camera
-from stream.detector import Detector
-from stream.frame import Frame
-from stream.ledger import Ledger
-from stream.scheduler import Scheduler
-from stream.stop import Stop, Stopped
-from trackers import Detections, warm_up
+from xpose_stream.stream.camera import Camera
+from xpose_stream.stream.detector import Detector
+from xpose_stream.stream.ledger import Ledger
+from xpose_stream.stream.sources.frame import Frame
+from xpose_stream.stream.sources.scheduler import Scheduler
+from xpose_stream.stream.stop import Stop, Stopped
+from xpose_stream.trackers import Detections, warm_up
 
 _TICK = 0.1  # s
 _FAREWELL = 0.5  # s for all sources together to give back their connections; one that hangs keeps nobody
@@ -23,12 +23,16 @@ class Pipeline:
     """Works on the frames of all `cameras` with one engine, in the calling thread, until they are over or a stop.
 
     detector   may be replaced between two frames.
+    at_work    the detector that frames are with now, if any are.
     staleness  s; a live frame that has waited longer is dropped.
+    ticked     when it was last between two frames, s on time.monotonic(); None before it runs.
     """
 
     def __init__(self, detector: Detector, scheduler: Scheduler[Frame], stop: Stop, staleness: float = 0.5) -> None:
         warm_up()  # of the tracker: compiling it within a stream would cost frames
         self.detector = detector
+        self.at_work: Detector | None = None
+        self.ticked: float | None = None
         self.cameras: dict[str, Camera] = {}
         self.ledgers: dict[str, Ledger] = {}
         self._gone: list[Camera] = []
@@ -51,14 +55,14 @@ class Pipeline:
 
         Raises RuntimeError when a frame is unaccounted for at the end, and what the engine raises.
         """
-        ticked = float("-inf")
+        self.ticked = None
         try:
             for camera in self.cameras.values():
                 camera.reader.play()
             while not self._stop.requested and not all(camera.over for camera in self.cameras.values()):
-                if time.monotonic() - ticked >= _TICK:
+                if self.ticked is None or time.monotonic() - self.ticked >= _TICK:
                     tick()
-                    ticked = time.monotonic()
+                    self.ticked = time.monotonic()
                 owners = {camera.slot: camera for camera in self.cameras.values()}
                 self._process([(owners[slot], frame) for slot, frame in self._scheduler.take(_TICK)])
         finally:
@@ -75,7 +79,7 @@ class Pipeline:
     def _process(self, batch: Sequence[tuple[Camera, Frame]]) -> None:
         """Bring every frame of the batch to its end: published, or dropped for a reason."""
         undone = dict(batch)
-        detector = self.detector
+        detector = self.at_work = self.detector
         try:
             for group in self._prepare(undone):
                 for camera, frame, detections in self._detect(detector, group):
@@ -84,6 +88,8 @@ class Pipeline:
         except Stopped:
             for camera in undone:
                 camera.drop("stopped")
+        finally:
+            self.at_work = None
 
     def _prepare(self, undone: dict[Camera, Frame]) -> list[list[tuple[Camera, Frame, Tensor]]]:
         """The model's inputs, those of one size together; what is dropped is taken out of `undone`."""

@@ -2,67 +2,40 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
-from engines import CheckpointError, Engine, EngineError, PromptBank, PromptError, build_engine, load, prompts_for
-from stream.background import Background, Sink
-from stream.camera import Camera
-from stream.control import Control, ControlError
-from stream.detector import Detector
-from stream.frame import Frame
-from stream.ledger import Ledger
-from stream.listener import ListenError
-from stream.messages import MessageError
-from stream.metrics import Metrics
-from stream.overlay import Overlay
-from stream.pipeline import Pipeline
-from stream.prepare import prepare
-from stream.publisher import Publisher
-from stream.recorder import Recorder
-from stream.report import Report
-from stream.scheduler import Scheduler
-from stream.sink import SinkError, claim
-from stream.site import CameraSite, Site, SiteError
-from stream.smooth import RecordingError
-from stream.sources import SourceError
-from stream.sources.media import is_device
-from stream.stop import Stop, Stopped
-from stream.swap import PromptSwap
-from stream.tune import TuningError
-from trackers import TrackerConfig
-
-USER_ERRORS = (
-    CheckpointError,
-    ControlError,
-    EngineError,
-    ListenError,
-    MessageError,
-    PromptError,
-    SinkError,
-    SiteError,
-    SourceError,
-    RecordingError,
-    TuningError,
-)
-
-# Of the tracker with weights of xpose-nano's kind: two who cross are one to them, keypoints are noisy, scores low.
-_OWN: dict[str, Any] = {
-    "merges": True,
-    "high_score": 0.45,
-    "low_score": 0.16,
-    "similarity": 0.1,
-    "coast": 0.5,
-    "measurement_noise": 0.05,
-    "process_noise": 1.5,
-    "body_noise": 0.15,
-}
+from xpose_stream import __version__
+from xpose_stream.engines import Checkpoint, Engine, PromptBank, build_engine, load, prompts_for
+from xpose_stream.engines.prompts.bank import bank_for
+from xpose_stream.engines.prompts.prompt import Prompt, skeleton_files
+from xpose_stream.stream.camera import Camera
+from xpose_stream.stream.detector import Detector
+from xpose_stream.stream.ledger import Ledger
+from xpose_stream.stream.outputs import Output, Running, outputs_of
+from xpose_stream.stream.pipeline import Pipeline
+from xpose_stream.stream.prepare import prepare
+from xpose_stream.stream.sinks.background import Sink
+from xpose_stream.stream.sinks.sink import SinkError, reach
+from xpose_stream.stream.site import CameraSite, EngineSite, Site, SiteError
+from xpose_stream.stream.sources import SourceError
+from xpose_stream.stream.sources.arrays import Arrays
+from xpose_stream.stream.sources.frame import Frame
+from xpose_stream.stream.sources.place import is_file
+from xpose_stream.stream.sources.scheduler import Scheduler
+from xpose_stream.stream.stop import Stop, Stopped
+from xpose_stream.stream.swap import PromptSwap
+from xpose_stream.stream.watch.health import Service
+from xpose_stream.stream.watch.lookout import Lookout
+from xpose_stream.stream.watch.report import Report
+from xpose_stream.trackers import TrackerConfig
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +48,11 @@ class Session:
                          is tried again like a camera that is lost.
     path                 of the site's file, read again at SIGHUP: cameras are added, removed and exchanged.
     report               is shown how the cameras are while it runs.
-    engine               in place of the one that is fastest here.
+    engine               in place of the one that is fastest here. checkpoint: in place of loading it.
+    arrays               in place of the source of the only camera.
+    prompts              in place of the site's prompt in words.
+    outputs              beside those of the site.
+    stop                 asked for by a program; without it Ctrl-C and SIGTERM do, which only a main thread can hear.
     """
 
     site: Site
@@ -84,54 +61,58 @@ class Session:
     report: Report | None = None
     wait_for_subscriber: float = 0.0  # s
     engine: Engine | None = None
+    checkpoint: Checkpoint | None = None
+    arrays: Arrays | None = None
+    prompts: Sequence[Prompt] = ()
+    outputs: Sequence[Output] = ()
+    stop: Stop | None = None
+
+    def __post_init__(self) -> None:
+        self._outputs = [*outputs_of(self.site.outputs), *self.outputs]
 
     def run(self, *watchers: Sink) -> dict[str, Ledger]:
         """Run to the end of all sources, or to Ctrl-C or SIGTERM; returns the ledger of every camera there was.
 
         Nothing is written before the weights, the prompt, the endpoint and, with must_open, the sources have proved
-        good. Raises one of USER_ERRORS when that is not so, or when in the end every camera has failed.
+        good. Raises UserError when that is not so, or when in the end every camera has failed.
         """
         settings = self.site.engine
-        checkpoint = load(settings.weights)
-        prompts = prompts_for(checkpoint, self.site.prompt, settings.clip)
-        engine = self.engine or build_engine(
-            checkpoint.model, backend=settings.backend, precision=settings.precision
-        )
-        detector = Detector(engine, prompts)
+        checkpoint = self.checkpoint or load(settings.weights)
+        embed, read = (partial(each, checkpoint, clip=settings.clip) for each in (bank_for, prompts_for))
+        prompts = embed(self.prompts) if self.prompts else read(self.site.prompt)
+        engine = self.engine or engine_of(settings, checkpoint)
         most = settings.most(engine.device.type, len(self.site.cameras))
         scheduler: Scheduler[Frame] = Scheduler(most, settings.batch_wait_ms / 1e3)
-        with Stop() as stop, ExitStack() as opened:
-            pipeline = Pipeline(detector, scheduler, stop, self.site.limits.staleness_ms / 1e3)
+        tracker = TrackerConfig(**(checkpoint.tracker | self.site.tracker))
+        with ExitStack() as opened:
+            stop = self.stop or opened.enter_context(Stop())
+            pipeline = Pipeline(Detector(engine, prompts), scheduler, stop, self.site.limits.staleness_ms / 1e3)
+            run = self._running(checkpoint, pipeline, tracker, scheduler)
+            if self.site.outputs.record or (self.site.outputs.page and self.site.outputs.page.recordings):
+                run = replace(run, made=_made(settings.weights))
             try:
                 with stop.interruptible():
-                    self._prepare(engine, prompts)
-                    cameras = self._open(opened, scheduler, pipeline, watchers)
-                    for camera in self.site.cameras:
-                        pipeline.add(cameras(camera))
-                    if self.must_open:
-                        for started in pipeline.cameras.values():
-                            started.reader.wait_until_open()
-                    if self._publisher and self.wait_for_subscriber:
-                        self._publisher.wait_for_subscriber(self.wait_for_subscriber)
-                    if self.site.outputs.control:
-                        swap = PromptSwap(pipeline, lambda text: prompts_for(checkpoint, text, settings.clip))
-                        opened.enter_context(Control(self.site.outputs.control, swap))
+                    start = self._open(opened, run, scheduler, watchers)
+                    self._prepare(engine, prompts, stop)
+                    self._start(pipeline, start)
             except BaseException as error:
                 for started in pipeline.cameras.values():
                     started.close()
                 if isinstance(error, Stopped):
                     return pipeline.ledgers
                 raise
-            if self.site.outputs.metrics:
-                opened.enter_context(Metrics(self.site.outputs.metrics, pipeline.cameras))
             report = opened.enter_context(self.report) if self.report else None
+            lookout, service = Lookout(pipeline), Service()
+            opened.callback(service.stopping)
 
             def tick() -> None:
                 if stop.reread and self.path is None:  # there is nothing to read again: the terminal is gone
                     stop.requested = True
                 elif stop.reread:
                     stop.reread = False
-                    self._reread(pipeline, cameras)
+                    self._reread(pipeline, start)
+                lookout.look()
+                service.alive()
                 if report:
                     report.show(pipeline.cameras)
 
@@ -141,54 +122,70 @@ class Session:
             raise failures[0]
         return pipeline.ledgers
 
-    def _prepare(self, engine: Engine, prompts: PromptBank) -> None:
-        """Files wait until the engine is ready; cameras do not."""
-        for camera in self.site.cameras:
-            if Path(camera.source).exists() and not is_device(camera.source):
-                with suppress(SourceError), Console(stderr=True).status("making the engine ready"):
-                    prepare(engine, prompts, camera.source)  # a damaged one is its reader's to tell
-
     def _open(
-        self, opened: ExitStack, scheduler: Scheduler[Frame], pipeline: Pipeline, watchers: tuple[Sink, ...]
+        self, opened: ExitStack, run: Running, scheduler: Scheduler[Frame], watchers: tuple[Sink, ...]
     ) -> Callable[[CameraSite], Camera]:
-        """How to start a camera of this site, whose outputs are open now or known to be free."""
-        outputs = self.site.outputs
-        for camera in self.site.cameras:
-            for path in self._files(camera).values():
-                claim(path)
-        self._publisher = opened.enter_context(Publisher(outputs.publish)) if outputs.publish else None
-        detector = pipeline.detector
-        usual = _OWN if detector.engine.config.backbone == "conv" else {}
-        tracker = TrackerConfig(**(usual | self.site.tracker))
+        """Open all outputs, or know that they are free; returns how to start a camera."""
+        self._check_files(self.site.cameras)
+        attachments = [opened.enter_context(output.opened(run)) for output in self._outputs]
 
         def start(wanted: CameraSite) -> Camera:
-            camera = Camera(
-                wanted.source,
-                scheduler,
-                detector,
-                tracker,
-                name=wanted.name,
-                options=wanted.options,
-                realtime=wanted.realtime,
-                publisher=self._publisher,
-                predict=outputs.predict,
-                watchers=watchers,
-                ledger=pipeline.ledgers.get(wanted.name),
-            )
-            files = self._files(wanted)
-            if path := files.get("overlay"):
-                camera.sinks.append(Background(_overlay(path, camera), scheduler.wake))
-            if path := files.get("record"):
-                camera.sinks.append(Background(_recorder(path, tracker), scheduler.wake))
+            camera = self._camera(wanted, run, scheduler, watchers)
+            for attach in attachments:
+                attach(camera)
             camera.start()
             return camera
 
         return start
 
-    def _files(self, camera: CameraSite) -> dict[str, Path]:
-        """The files that this camera writes."""
-        kinds = {"overlay": self.site.outputs.overlay, "record": self.site.outputs.record}
-        return {kind: Path(path.replace("{camera}", camera.name)) for kind, path in kinds.items() if path}
+    def _start(self, pipeline: Pipeline, start: Callable[[CameraSite], Camera]) -> None:
+        for wanted in self.site.cameras:
+            pipeline.add(start(wanted))
+        if self.must_open:
+            for started in pipeline.cameras.values():
+                started.reader.wait_until_open()
+
+    def _running(
+        self, checkpoint: Checkpoint, pipeline: Pipeline, tracker: TrackerConfig, scheduler: Scheduler[Frame]
+    ) -> Running:
+        """What outputs may know of this run."""
+        clip, own = self.site.engine.clip, checkpoint.text_encoder
+        return Running(
+            pipeline,
+            tracker,
+            PromptSwap(pipeline, partial(prompts_for, checkpoint, clip=clip)),
+            partial(bank_for, checkpoint, clip=clip),
+            [name for name in skeleton_files() if own is None or own.knows(name)],
+            scheduler.wake,
+            self.site.outputs,
+            self.wait_for_subscriber,
+        )
+
+    def _camera(
+        self, wanted: CameraSite, run: Running, scheduler: Scheduler[Frame], watchers: tuple[Sink, ...]
+    ) -> Camera:
+        return Camera(
+            self.arrays or wanted.source,
+            scheduler,
+            run.pipeline.detector,
+            run.tracker,
+            name=wanted.name,
+            options=wanted.options,
+            realtime=wanted.realtime,
+            predict=self.site.outputs.predict,
+            watchers=watchers,
+            ledger=run.pipeline.ledgers.get(wanted.name),
+            run=wanted.run,
+        )
+
+    def _prepare(self, engine: Engine, prompts: PromptBank, stop: Stop) -> None:
+        """Files wait until the engine is ready; cameras do not."""
+        for camera in self.site.cameras:
+            if self.arrays or is_file(camera.source):
+                with suppress(SourceError), Console(stderr=True).status("making the engine ready"):
+                    # a damaged one is its reader's to tell
+                    source = self.arrays or camera.source
+                    prepare(engine, prompts, source, camera.options, unwanted=lambda: stop.requested)
 
     def _reread(self, pipeline: Pipeline, start: Callable[[CameraSite], Camera]) -> None:
         """Follow the changes of the cameras in the site's file; a mistake in it is told and changes nothing."""
@@ -212,32 +209,21 @@ class Session:
             added.reader.play()
         self.site = self.site.model_copy(update={"cameras": site.cameras})
 
-    def _check_files(self, changed: list[CameraSite]) -> None:
-        """Raise SinkError when one of them is to write what cannot be written or is, by a camera that runs."""
-        written = {path for camera in self.site.cameras for path in self._files(camera).values()}
-        for camera in changed:
-            for path in self._files(camera).values():
-                if path in written:
-                    raise SinkError(
-                        f"{path} is written by the camera as it was; give the changed one another name, which "
-                        "{camera} in names of files stands for"
-                    )
-                written.add(claim(path))
+    def _check_files(self, cameras: Sequence[CameraSite]) -> None:
+        """Raise SinkError when one of them is to write what cannot be written."""
+        for camera in cameras:
+            for output in self._outputs:
+                if path := output.file(camera.name):
+                    reach(path)
 
 
-def _overlay(path: Path, camera: Camera) -> Callable[[], AbstractContextManager[Sink]]:
-    @contextmanager
-    def opened() -> Iterator[Sink]:
-        with Overlay(path, camera.reader.rate) as overlay:
-            yield overlay.write
-
-    return opened
+def engine_of(settings: EngineSite, checkpoint: Checkpoint) -> Engine:
+    """The engine that a site asks for. Raises EngineError."""
+    return build_engine(checkpoint.model, backend=settings.backend, precision=settings.precision)
 
 
-def _recorder(path: Path, tracker: TrackerConfig) -> Callable[[], AbstractContextManager[Sink]]:
-    @contextmanager
-    def opened() -> Iterator[Sink]:
-        with Recorder(path, tracker=tracker) as recorder:
-            yield lambda frame, message: recorder.write(message)
-
-    return opened
+def _made(weights: Path) -> dict[str, str]:
+    """What a recording says of the program and the weights that made it."""
+    with open(weights, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"program": f"xpose-stream {__version__}", "weights": weights.name, "weights_sha256": digest}

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, settings
 
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")  # the machine may be busy
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored, and stays so in what the tests start
 
 SERVER = Path(__file__).parent / "stream" / "rtsp_server.py"
 PYTHON = "/usr/bin/python3"  # Debian's, which has GStreamer's bindings
@@ -24,11 +25,16 @@ class RtspServer:
     """One clip served at `url` by a process of its own, to every client from its first frame and in real time."""
 
     def __init__(
-        self, clip: Path, user: str | None = None, password: str | None = None, port: int = 0, shared: bool = False
+        self,
+        clip: Path,
+        user: str | None = None,
+        password: str | None = None,
+        port: int = 0,
+        shared: bool = False,
+        amid: bool = False,
     ) -> None:
         command = [PYTHON, str(SERVER), str(clip), "--port", str(port)]
-        if shared:
-            command.append("--shared")
+        command += ["--shared"] * shared + ["--amid"] * amid
         if user and password:
             command += ["--user", user, "--password", password]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
@@ -60,13 +66,15 @@ class RtspServer:
 
 @pytest.fixture(scope="session")
 def rtsp_server() -> Iterator[Callable[..., RtspServer]]:
-    """RtspServer(clip, user=…, password=…, port=…), a context manager; all are dead when the tests end."""
+    """RtspServer(clip, user=…, password=…, port=…, amid=…), a context manager; all are dead when the tests end."""
     if subprocess.run([PYTHON, "-c", BINDINGS], capture_output=True).returncode:
         pytest.skip("Debian packages gir1.2-gst-rtsp-server-1.0 and python3-gst-1.0 are not installed")
     servers: list[RtspServer] = []
 
-    def serve(clip: Path, user: str | None = None, password: str | None = None, port: int = 0) -> RtspServer:
-        servers.append(RtspServer(clip, user, password, port))
+    def serve(
+        clip: Path, user: str | None = None, password: str | None = None, port: int = 0, amid: bool = False
+    ) -> RtspServer:
+        servers.append(RtspServer(clip, user, password, port, amid=amid))
         return servers[-1]
 
     yield serve

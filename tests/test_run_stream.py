@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,10 +23,12 @@ import torch
 import zmq
 
 import run_stream
-from engines.prompts import SKELETONS, PromptBank, Skeleton
-from stream.listener import listen
-from stream.messages import TracksMessage
+import xpose_stream
 from tests.engines.recipe import published_file
+from xpose_stream.engines import DEFAULT
+from xpose_stream.engines.prompts.bank import SKELETONS, PromptBank, Skeleton
+from xpose_stream.stream.client import Subscriber
+from xpose_stream.stream.sinks.messages import TracksMessage
 
 ROOT = Path(__file__).parents[1]
 CROSSING = ROOT / "configs" / "demo" / "crossing.mp4"
@@ -76,6 +81,9 @@ def test_a_run_records_and_draws_every_frame(short_clip: Path, tmp_path: Path, c
     rows = pq.read_table(tmp_path / "t.parquet")
     assert sorted(set(rows["frame"].to_pylist())) == list(range(30))
     assert rows["track_id"].drop_null().length() > 0
+    made = json.loads(pq.read_metadata(tmp_path / "t.parquet").metadata[b"made"])
+    assert made["source"] == str(short_clip) and len(made["weights_sha256"]) == 64
+    assert made["program"].startswith("xpose-stream") and made["weights"] == DEFAULT.name
     assert frames_in(tmp_path / "o.mp4") == 30
     assert sorted(path.name for path in tmp_path.iterdir()) == ["o.mp4", "t.parquet"]
     end = json.loads(capsys.readouterr().out.splitlines()[-1])
@@ -109,6 +117,68 @@ def test_a_checkpoint_in_the_published_layout_streams_with_a_saved_prompt_bank(t
     assert frames_in(tmp_path / "o.mp4") == 2
 
 
+def test_a_source_alone_is_run(short_clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    call(short_clip, "--record", tmp_path / "a.parquet")
+    call("run", "--source", short_clip, "--record", tmp_path / "b.parquet")
+    first, second = (pq.read_table(tmp_path / f"{name}.parquet").drop(["published_at", "latency_ms"]) for name in "ab")
+    assert first.equals(second)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [(("--prompt", "unicorn"), "unicorn"), (("--record", "none/{camera}.parquet"), "the folder none does not exist"),
+     (("--weights", "none.pth"), "no checkpoint file none.pth")],
+)  # fmt: skip
+def test_what_is_wrong_for_all_of_several_files_is_told_once(
+    wrong: tuple[str, str], told: str, short_clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    other = shutil.copy(short_clip, tmp_path / "other.mp4")
+    with pytest.raises(SystemExit):
+        call("run", short_clip, other, "--no-page", *wrong)
+    error = capsys.readouterr().err
+    assert error.count("error:") == 1 and told in error
+
+
+def test_a_file_that_cannot_be_read_keeps_no_other_from_being_run(
+    short_clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "bad.mp4").write_bytes(bytes(5000))
+    with pytest.raises(SystemExit):
+        call("run", tmp_path / "bad.mp4", short_clip, "--no-page", "--record", tmp_path / "{camera}.parquet")
+    assert "bad.mp4 is not a video" in capsys.readouterr().err
+    assert pq.read_metadata(tmp_path / f"{short_clip.stem}.parquet").num_rows > 0
+
+
+def test_a_word_of_other_programs_leads_to_ours(capsys: pytest.CaptureFixture) -> None:
+    for word, meant in (("predict", "run"), ("dmeo", "demo"), ("subscribe", "listen")):
+        with pytest.raises(SystemExit) as exit_:
+            call(word)
+        assert exit_.value.code == 2 and f"Did you mean '{meant}'?" in capsys.readouterr().err
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture) -> None:
+    call("--version")
+    assert capsys.readouterr().out == f"xpose-stream {xpose_stream.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [["run"], ["run", "a.mp4", "--record", "/no/folder/t.parquet"], ["run", "a.mp4", "--site", "s.yaml"], ["--help"]],
+)
+def test_arguments_are_checked_before_torch_is_imported(given: list[str]) -> None:
+    program = f"import sys; sys.modules['torch'] = None; sys.argv[1:] = {given!r}; import run_stream; run_stream.main()"
+    answered = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert "Traceback" not in answered.stderr and answered.stdout + answered.stderr
+
+
+def test_a_folder_that_is_gone_around_a_command_is_told(tmp_path: Path) -> None:
+    program = f"import os, sys; os.chdir({str(tmp_path)!r}); os.rmdir({str(tmp_path)!r}); sys.path[0] = {str(ROOT)!r}"
+    program += "; sys.argv[1:] = ['run', 'a.mp4']; import run_stream; run_stream.main()"
+    answered = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert answered.returncode == 1
+    assert answered.stderr == "error: the folder in which this was started is gone; change into another (cd)\n"
+
+
 def text_file(folder: Path, name: str) -> Path:
     (folder / name).write_text("this is no such thing\n")
     return folder / name
@@ -123,10 +193,10 @@ MISTAKES: dict[str, tuple[Callable[[Path], list[object]], str]] = {
         "weights.pth",
     ),
     "missing checkpoint": (lambda folder: ["--source", CROSSING, "--weights", folder / "gone.pth"], "gone.pth"),
-    "unknown prompt": (lambda folder: ["--source", CROSSING, "--prompt", "giraffe"], "giraffe"),
-    "recording exists": (
-        lambda folder: ["--source", CROSSING, "--record", text_file(folder, "old.parquet")],
-        "old.parquet",
+    "unknown prompt": (lambda folder: ["--source", CROSSING, "--prompt", "xylophone"], "xylophone"),
+    "a table for a recording": (
+        lambda folder: ["--source", CROSSING, "--record", folder / "old.csv"],
+        "outputs.record: must end in .parquet or .mcap",
     ),
     "no folder for the overlay": (
         lambda folder: ["--source", CROSSING, "--record", folder / "t.parquet", "--overlay", folder / "no" / "o.mp4"],
@@ -146,7 +216,7 @@ def test_a_mistake_is_told_in_one_sentence_and_leaves_nothing_behind(
         given += ["--record", tmp_path / "r.parquet", "--overlay", tmp_path / "r.mp4"]
     with pytest.raises(SystemExit) as exit_:
         call("run", *given)
-    told = capsys.readouterr().err.strip()
+    told = re.sub(r"live page: \S+\n", "", capsys.readouterr().err).strip()
     assert exit_.value.code == 1
     assert told.startswith("error: ") and named in told and len(told.splitlines()) == 1
     assert "secret" not in told and "Traceback" not in told
@@ -171,6 +241,13 @@ def test_a_wrong_call_is_told_before_anything_is_done(wrong: str, capsys: pytest
     assert exit_.value.code == 2 and said in " ".join(capsys.readouterr().err.split())
 
 
+@pytest.mark.parametrize("given", [["--rotate", "1h"], ["--record-detections"], ["--keys", "k"], ["--open"]])
+def test_an_option_of_an_output_that_is_not_asked_for_is_told(given: list[str], capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        call("run", "a.mp4", *given)
+    assert exit_.value.code == 1 and f"error: {given[0]} has no effect without" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("given", [["prompts", "build"], ["calibrate", "--data", "d", "--test", "d", "--weights", "w"]])
 def test_weights_are_not_overwritten(given: list[str], tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     kept = tmp_path / "w.safetensors"
@@ -182,9 +259,10 @@ def test_weights_are_not_overwritten(given: list[str], tmp_path: Path, capsys: p
 
 
 def test_a_wrong_call_is_told_without_its_password(capsys: pytest.CaptureFixture) -> None:
-    for call_ in (["run", "rtsp://joe:s3cret@cam/x"], ["doctor", "a.mp4", "rtsp://joe:s3'c r\\et@cam/x?token=s3_c"]):
+    wrong = {"listen": "rtsp://joe:s3cret@cam/x", "doctor": "rtsp://joe:s3'c r\\et@cam/x?token=s3_c"}
+    for command, address in wrong.items():
         with pytest.raises(SystemExit) as exit_:
-            call(*call_)
+            call(command, "a.mp4", address)
         told = capsys.readouterr().err
         assert exit_.value.code == 2 and "Usage: " in told and "(rtsp://cam/x" in told
         assert "s3" not in told and "joe" not in told
@@ -218,7 +296,7 @@ def run_until_published(tmp_path: Path, messages: int = 40, seconds: float = 0) 
         *("run", "--source", CROSSING, "--realtime", "--publish", endpoint),  # 24 s on any machine
         *("--record", tmp_path / "t.parquet", "--overlay", tmp_path / "o.mp4"),
     )
-    stream = listen(endpoint, quiet=60)
+    stream = Subscriber(endpoint, quiet=60)
     began = None
     for number, _message in enumerate(stream, 1):
         assert process.poll() is None, process.stderr.read() if process.stderr else ""
@@ -252,8 +330,8 @@ def test_after_kill_9_what_was_flushed_can_be_read(tmp_path: Path, capsys: pytes
 
 
 def test_a_subscriber_in_another_process_receives_every_published_message(tmp_path: Path, short_clip: Path) -> None:
-    from stream.session import Session
-    from stream.site import Site
+    from xpose_stream.stream.session import Session
+    from xpose_stream.stream.site import Site
 
     endpoint = f"ipc://{tmp_path}/tracks.sock"
     subscriber = start("listen", endpoint, "--json")
@@ -301,3 +379,20 @@ def test_a_prompt_file_and_the_bank_built_of_it_are_shown(tmp_path: Path, capsys
     call("prompts", "build", tmp_path / "bank.safetensors", tmp_path / "p.yaml")
     call("prompts", "show", tmp_path / "bank.safetensors")
     assert "from examples of weights" in capsys.readouterr().out
+
+
+def test_a_stream_in_json_with_keys_is_told_to_who_is_let_in(short_clip: Path, tmp_path: Path) -> None:
+    keys, robot, endpoint = tmp_path / "keys", tmp_path / "robot", f"ipc://{tmp_path}/tracks"
+    call("keys", "new", "server", "--out", keys)
+    call("keys", "new", "robot", "--out", robot)
+    shutil.copy(robot / "robot.key", keys / "allowed")
+    shutil.copy(keys / "server.key", robot)
+    received: list[TracksMessage] = []
+    stream = Subscriber(endpoint, key=robot / "robot.key_secret", quiet=300)
+    listening = threading.Thread(target=lambda: received.append(next(stream)))
+    listening.start()
+    record, how = tmp_path / "t.mcap", ["--format", "json", "--keys", keys, "--engine", "eager"]
+    call("run", short_clip, "--publish", endpoint, *how, "--record", record)
+    listening.join()
+    assert received[0].camera == "short"
+    assert record.read_bytes().startswith(b"\x89MCAP")

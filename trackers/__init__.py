@@ -1,8 +1,8 @@
 """From detections to identities: a Kalman filter per keypoint, association and the life of tracks."""
 
-from trackers.config import TrackerConfig
-from trackers.detections import Detections
-from trackers.tracker import Tracker, warm_up
-from trackers.tracks import KeypointStatus, Status, Tracks
+from xpose_stream.trackers.config import LEAST_SCORE, TrackerConfig
+from xpose_stream.trackers.detections import Detections
+from xpose_stream.trackers.tracker import Tracker, warm_up
+from xpose_stream.trackers.tracks import KeypointStatus, Status, Tracks
 
-__all__ = ["Detections", "KeypointStatus", "Status", "Tracker", "TrackerConfig", "Tracks", "warm_up"]
+__all__ = ["LEAST_SCORE", "Detections", "KeypointStatus", "Status", "Tracker", "TrackerConfig", "Tracks", "warm_up"]

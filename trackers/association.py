@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from trackers import compiled
-from trackers.config import TrackerConfig
-from trackers.kalman import Records
-from trackers.state import State, boxes_of
+from xpose_stream.trackers import compiled
+from xpose_stream.trackers.config import TrackerConfig
+from xpose_stream.trackers.kalman import Records
+from xpose_stream.trackers.state import State, boxes_of
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]

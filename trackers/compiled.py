@@ -1,32 +1,52 @@
 """The arithmetic of `kalman`, `state` and `association`, compiled by numba where it is there: the same numbers, sooner.
 
 NumPy needs a few dozen calls of some microseconds each, however few the tracks; compiled it is one. NumPy's remains the
-reference, and what runs without numba (`pip install 'xpose-stream[fast]'`). What is compiled once stays on the disk.
+reference, and what runs without numba (`pip install 'xpose-stream[fast]'`). What is compiled once stays on the disk
+where there is a place for it.
 """
 # mypy: disable-error-code="no-untyped-def,untyped-decorator,no-redef"
 
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 
 import numpy as np
 
 try:
-    from numba import njit
+    import numba
+    from numba.core.caching import FunctionCache
 except ImportError:  # the extra is not installed
     AVAILABLE = False
-
-    def njit(**_):
-        """Leave a function as it is; `AVAILABLE` tells that nobody should call it."""
-        return lambda function: function
 else:
     AVAILABLE = True
+
+    class _Kept(FunctionCache):
+        """What was compiled, on the disk: where that is full or what is there is damaged, it is compiled anew."""
+
+        def load_overload(self, *given):
+            with suppress(Exception):
+                return super().load_overload(*given)
+
+        def save_overload(self, *given):
+            with suppress(OSError):
+                super().save_overload(*given)
+
+
+def jit(function):
+    """`function`, compiled when first called. Without numba as it is: `AVAILABLE` tells that nobody should call it."""
+    if not AVAILABLE:
+        return function
+    compiled = numba.njit(error_model="numpy")(function)
+    with suppress(RuntimeError):  # no folder for it, neither beside this file nor in a home
+        compiled._cache = _Kept(function)
+    return compiled
 
 
 NOTHING = 40.0  # e^-40 is
 
 
-@njit(cache=True, error_model="numpy")
+@jit
 def predict(points, bodies, density, body_density, interval, reach, decay, spread, eager):
     """`kalman._predict`."""
     for t in range(points.shape[0]):
@@ -50,7 +70,7 @@ def predict(points, bodies, density, body_density, interval, reach, decay, sprea
             point.score, point.weight = math.nan, 0.0
 
 
-@njit(cache=True, error_model="numpy")
+@jit
 def correct(points, bodies, measured, assumed, terms, most, noise_range):
     """`kalman._correct`."""
     heaviness, guidance, learning, memory = terms
@@ -111,7 +131,74 @@ def correct(points, bodies, measured, assumed, terms, most, noise_range):
             point.weight = weight
 
 
-@njit(cache=True, error_model="numpy")
+@jit
+def smooth(points, bodies, times, measured, sizes, body, assumed, heaviness, memories, density, damping, eager, most,
+           noise_range):  # fmt: skip
+    """`smoothing._both_ways` of a body whose velocities [F, 2] are given, from `points` and `bodies` on."""
+    frames, count = measured.shape[:2]
+    ahead, after = np.empty((frames, count, 7)), np.empty((frames, count, 7))
+    terms, learnt, still = np.zeros((4, count)), np.zeros(count), np.zeros(1)
+    terms[0] = heaviness
+    for frame in range(frames):
+        interval = 0.0
+        if frame:
+            interval = times[frame] - times[frame - 1]
+            for axis in range(2):
+                for p in range(count):
+                    points[0, p].velocity[axis] += body[frame - 1, axis] - bodies[0].velocity[axis]
+                bodies[0].velocity[axis] = body[frame - 1, axis]
+            reach, decay, spread = _steps(interval, damping)
+            predict(points, bodies, density[frame : frame + 1], still, interval, reach, decay, spread, eager)
+        _keep(points, bodies, ahead[frame])
+        terms[2], terms[3] = -math.expm1(-interval / memories[0]), -math.expm1(-interval / memories[1])
+        correct(points, bodies, measured[frame : frame + 1], assumed[frame : frame + 1], terms, most, noise_range)
+        _keep(points, bodies, after[frame])
+        for p in range(count):
+            learnt[p] += points[0, p].noise
+    for frame in range(frames - 2, -1, -1):
+        reach, decay, _ = _steps(times[frame + 1] - times[frame], damping)
+        for p in range(count):
+            here, later, expected = after[frame, p], after[frame + 1, p], ahead[frame + 1, p]
+            pp, pv, vv = expected[4], expected[5], expected[6]
+            area = pp * vv - pv * pv
+            # gain = here [[1, 0], [reach, decay]] inverse(expected)
+            x0, x1, v0, v1 = here[4] + reach * here[5], decay * here[5], here[5] + reach * here[6], decay * here[6]
+            x0, x1, v0, v1 = x0 * vv - x1 * pv, x1 * pp - x0 * pv, v0 * vv - v1 * pv, v1 * pp - v0 * pv
+            x0, x1, v0, v1 = x0 / area, x1 / area, v0 / area, v1 / area
+            for axis in range(2):
+                off, faster = later[axis] - expected[axis], later[2 + axis] - expected[2 + axis]
+                here[axis] += x0 * off + x1 * faster
+                here[2 + axis] += v0 * off + v1 * faster
+            pp, pv, vv = later[4] - pp, later[5] - pv, later[6] - vv
+            here[4] += x0 * x0 * pp + 2 * x0 * x1 * pv + x1 * x1 * vv
+            here[5] += x0 * v0 * pp + (x0 * v1 + x1 * v0) * pv + x1 * v1 * vv
+            here[6] += v0 * v0 * pp + 2 * v0 * v1 * pv + v1 * v1 * vv
+    return after, learnt
+
+
+@jit
+def _steps(interval, damping):
+    """`kalman.steps`."""
+    if math.isinf(damping):
+        return interval, 1.0, (interval**3 / 3, interval**2 / 2, interval)
+    decay, lost = math.exp(-interval / damping), -math.expm1(-interval / damping)
+    reach = damping * lost
+    spread = damping**2 * (interval - reach - reach * lost / 2), reach**2 / 2, reach * (1 + decay) / 2
+    return reach, decay, spread
+
+
+@jit
+def _keep(points, bodies, into):
+    """Of each point place, velocity beside the body's, pp, pv and vv, [P, 7]."""
+    for p in range(len(into)):
+        point = points[0, p]
+        for axis in range(2):
+            into[p, axis] = point.position[axis]
+            into[p, 2 + axis] = point.velocity[axis] - bodies[0].velocity[axis]
+        into[p, 4], into[p, 5], into[p, 6] = point.pp, point.pv, point.vv
+
+
+@jit
 def boxes_of(points):
     """`state.boxes_of`."""
     boxes, sizes = np.empty((len(points), 4)), np.empty(len(points))
@@ -123,7 +210,7 @@ def boxes_of(points):
     return boxes, sizes
 
 
-@njit(cache=True, error_model="numpy")
+@jit
 def begin(things, points, bodies, boxes, scores, class_ids, keypoints, time, absurd, own, unseen, speed, body_speed):
     """`state._begin`."""
     for t in range(len(things)):
@@ -147,7 +234,7 @@ def begin(things, points, bodies, boxes, scores, class_ids, keypoints, time, abs
             point.noise, point.weight = 1.0, 1.0 if point.ever else 0.0
 
 
-@njit(cache=True, error_model="numpy")
+@jit
 def similarities(things_a, points_a, bodies_a, sigmas, time, things_b, points_b, bodies_b, astray, hidden, step,
                  strictness, pose):  # fmt: skip
     """`association._similarities`."""
@@ -196,7 +283,7 @@ def similarities(things_a, points_a, bodies_a, sigmas, time, things_b, points_b,
     return strict, lenient
 
 
-@njit(cache=True, error_model="numpy")
+@jit
 def _known(points, bodies, step):
     """Of every `step`th keypoint x, y (px, or NaN) and variance, [T, ., 3]; the box around them; the most variance."""
     chosen = (points.shape[1] - 3) // step + 1
@@ -215,7 +302,7 @@ def _known(points, bodies, step):
     return known, spans, largest
 
 
-@njit(cache=True, error_model="numpy")
+@jit
 def sole_matches(strict, lenient, confirmed, high, free, similarity, reentry):
     """`association.matches` where nobody has a choice, and whether that is so."""
     left, column_of, row_of = free.copy(), np.full(len(confirmed), -1), np.full(len(high), -1)
@@ -234,7 +321,7 @@ def sole_matches(strict, lenient, confirmed, high, free, similarity, reentry):
     return rows, column_of[rows], True
 
 
-@njit(cache=True, error_model="numpy")
+@jit
 def take(things, points, found_things, found_points, rows, columns, sigmas, now, noise, memory):
     """`state._take`."""
     _, sizes = boxes_of(points)
@@ -256,7 +343,7 @@ def take(things, points, found_things, found_points, rows, columns, sigmas, now,
     return measured, assumed, fresh
 
 
-@njit(cache=True, error_model="numpy")
+@jit
 def publish(things, points, bodies, updated, confirm_hits, slow, rejected, agreement, undetected):
     """`state._publish`."""
     shape = points.shape[0], points.shape[1] - 2

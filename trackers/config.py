@@ -6,13 +6,27 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
-# robot: least lag. mocap: least jitter. raw: identities only, keypoints as they were detected.
-PRESETS: dict[str, dict[str, float]] = {
+# s between two frames from which on nothing is told by one about the other but roughly where things were; between 5 and
+# 4 frames per s, so that neither is now this, now that.
+FAR = 0.22
+# Of a detector: what it gives a lower score is no detection.
+LEAST_SCORE = 0.1
+# robot: least lag. mocap: least jitter. raw: identities only, all detections, keypoints as they were detected.
+# reference: robot, with filterpy's filter.
+PRESETS: dict[str, dict[str, Any]] = {
     "robot": {},
     "mocap": {"process_noise": 1.0, "damping": 0.1},
-    "raw": {"process_noise": 1e3, "outliers": float("inf")},
+    "raw": {
+        "process_noise": 1e3,
+        "outliers": float("inf"),
+        "high_score": LEAST_SCORE,
+        "low_score": LEAST_SCORE,
+        "duplicate": float("inf"),
+        "tentative": 0.0,
+    },
+    "reference": {"filter": "reference"},
 }
 
 
@@ -31,14 +45,16 @@ class TrackerConfig:
             is worse than by poses if the detector does tell them apart.
         sigmas: per class id the OKS fall-off of each keypoint, COCO's convention; 0.06 for what is not listed.
         confirm_hits: detections that make a tentative track a confirmed one.
+        tentative: s, tentative tracks are told too in a frame at least so long after the one before; 0: always.
         coast: s, for how long a confirmed track is published without a detection.
-        forget: s without a detection after which a track is dropped.
+        forget: s without a detection after which a track is dropped, but not before it was missed in two frames.
         measurement_noise: sizes, standard deviation of a detected coordinate.
         process_noise: sizes / s^1.5, root of the spectral density of a keypoint's white-noise acceleration.
         damping: s, in which a keypoint's velocity decays towards its body's; inf leaves a constant-velocity filter.
         body_noise: sizes / s^1.5, the same for the velocity that all its keypoints share.
         slow: share of the measurements' variance that stays from frame to frame, so that filtering does not reduce it.
         outliers: degrees of freedom of the Student-t noise of keypoints; inf means Gaussian.
+        filter: "fast", or "reference": the same by filterpy, some hundred times slower.
     """
 
     high_score: float = 0.5
@@ -50,6 +66,7 @@ class TrackerConfig:
     duplicate: float = 0.5
     sigmas: Mapping[int, tuple[float, ...]] = field(default_factory=dict)
     confirm_hits: int = 2
+    tentative: float = FAR
     coast: float = 0.33
     forget: float = 2.0
     measurement_noise: float = 0.015
@@ -58,6 +75,7 @@ class TrackerConfig:
     body_noise: float = 0.5
     slow: float = 0.35
     outliers: float = 5.0
+    filter: Literal["fast", "reference"] = "fast"
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> TrackerConfig:
@@ -87,6 +105,8 @@ class TrackerConfig:
             )
         if not 0 <= self.coast <= self.forget:
             raise ValueError(f"Times must satisfy 0 <= coast <= forget, not {self.coast} and {self.forget} s.")
+        if not self.tentative >= 0:
+            raise ValueError(f"tentative must be 0 or more, not {self.tentative}.")
         for name in (
             "similarity",
             "reentry",
@@ -102,6 +122,8 @@ class TrackerConfig:
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, not {getattr(self, name)}.")
             object.__setattr__(self, name, float(getattr(self, name)))
+        if self.filter not in ("fast", "reference"):
+            raise ValueError(f"filter must be fast or reference, not {self.filter!r}.")
         if self.confirm_hits < 1:
             raise ValueError(f"confirm_hits must be at least 1, not {self.confirm_hits}.")
         for class_id, sigmas in self.sigmas.items():

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from trackers.association import iou
+from xpose_stream.trackers.association import iou
 
 Floats = NDArray[np.float64]
 

@@ -23,6 +23,8 @@ class Detections:
         keypoint_scores: [N, K] float64, 0..1.
         keypoint_sigmas: [N, K] float64 px, standard deviation of each coordinate as the detector tells it; None when
             it tells nothing, NaN when it tells nothing of a keypoint.
+        best: 0..1, the highest score that the detector gave anything in the frame, also where that is too little to be
+            among the detections.
 
     Raises:
         ValueError: the shapes do not fit each other.
@@ -34,6 +36,7 @@ class Detections:
     keypoints: NDArray[np.float64]
     keypoint_scores: NDArray[np.float64]
     keypoint_sigmas: NDArray[np.float64] | None = None
+    best: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("boxes", "scores", "keypoints", "keypoint_scores"):
@@ -73,7 +76,7 @@ class Detections:
         """Some of them, by indices, a mask [N] or a slice."""
         return Detections(
             self.boxes[rows], self.scores[rows], self.class_ids[rows], self.keypoints[rows], self.keypoint_scores[rows],
-            None if self.keypoint_sigmas is None else self.keypoint_sigmas[rows],
+            None if self.keypoint_sigmas is None else self.keypoint_sigmas[rows], self.best,
         )  # fmt: skip
 
     def usable(self, least: float) -> NDArray[np.int64]:

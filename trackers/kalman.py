@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trackers import compiled
+from xpose_stream.trackers import compiled
 
 Floats = NDArray[np.float64]
 Records = NDArray[np.void]
@@ -27,6 +27,8 @@ Triple = tuple[float, float, float]
 # [4, P] of each point: heaviness (1 / degrees of freedom of its noise, 0 for Gaussian), guidance (how much it tells of
 # its body), learning and memory (shares of the old in `noise` and in `lean` that the new replaces, 0..1).
 Terms = Floats
+# fast: numba where it is installed, else NumPy; reference: filterpy.
+Filter = Literal["fast", "reference"]
 
 # What one measurement may say at most of how much larger its noise is than was thought, and how far that may go.
 MOST = 4.0
@@ -103,7 +105,9 @@ class Motion:
         points = np.concatenate((_plain(self.points), _plain(other.points))).view(POINT)
         return Motion(points, np.concatenate((self.bodies, other.bodies)))
 
-    def predicted(self, interval: float, density: Floats, damping: float, body_density: Floats) -> Motion:
+    def predicted(
+        self, interval: float, density: Floats, damping: float, body_density: Floats, by: Filter = "fast"
+    ) -> Motion:
         """The same points `interval` s later, where nothing is measured yet.
 
         Args:
@@ -112,8 +116,14 @@ class Motion:
                 more for points whose innovations keep one direction.
             damping: s; inf for constant velocity.
             body_density: [T] that of the bodies'.
+            by: which implementation.
         """
         later = self.copy()
+        if by == "reference":
+            _reference().predict(
+                later.points, later.bodies, density, body_density, interval, damping, (EAGER, CHANCE, LIMIT)
+            )
+            return later
         function: Any = compiled.predict if compiled.AVAILABLE else _predict
         function(
             later.points, later.bodies, density, body_density, interval, *steps(interval, damping),
@@ -121,7 +131,7 @@ class Motion:
         )  # fmt: skip
         return later
 
-    def corrected(self, measured: Floats, assumed: Floats, terms: Terms) -> Motion:
+    def corrected(self, measured: Floats, assumed: Floats, terms: Terms, by: Filter = "fast") -> Motion:
         """The same points after seeing some of them.
 
         First the body moves by what its points' innovations have in common, then each point by the rest. A measurement
@@ -132,11 +142,20 @@ class Motion:
             measured: [T, P, 2] px, NaN where a point was not seen.
             assumed: [T, P] px^2, variance of the measurements before what `noise` has learnt.
             terms: on which its points are corrected.
+            by: which implementation.
         """
         after = self.copy()
-        function: Any = compiled.correct if compiled.AVAILABLE else _correct
+        fast: Any = compiled.correct if compiled.AVAILABLE else _correct
+        function = fast if by == "fast" else _reference().correct
         function(after.points, after.bodies, measured, assumed, terms, MOST, NOISE_RANGE)
         return after
+
+
+def _reference() -> Any:
+    """Imported when it is asked for: filterpy takes half a second."""
+    from xpose_stream.trackers import reference
+
+    return reference
 
 
 def _plain(points: Records) -> NDArray[np.int64]:

@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from trackers.config import TrackerConfig
-from trackers.kalman import Motion, steps
-from trackers.state import LEAN_MEMORY, NOISE_MEMORY, UNKNOWN_SPEED
+from xpose_stream.trackers import compiled
+from xpose_stream.trackers.config import TrackerConfig
+from xpose_stream.trackers.kalman import CHANCE, EAGER, LIMIT, MOST, NOISE_RANGE, Motion, steps
+from xpose_stream.trackers.state import LEAN_MEMORY, NOISE_MEMORY, UNKNOWN_SPEED
 
 Floats = NDArray[np.float64]
 
@@ -69,6 +70,8 @@ def _both_ways(
     first = measured[seen.argmax(0), np.arange(points)]
     unknown = np.full((1, points), sizes[0] ** 2)
     motion = Motion.at(first[None], unknown, body[:1], (UNKNOWN_SPEED * sizes[:1, None]) ** 2, np.zeros(1))
+    if config.filter == "fast" and compiled.AVAILABLE:
+        return _compiled(motion, times, measured, sizes, body, noise, config)
     terms = np.zeros((4, points))
     terms[0] = 1 / config.outliers
     ahead: list[Motion] = []
@@ -81,11 +84,12 @@ def _both_ways(
             motion = motion.copy()
             motion.points["velocity"] += body[frame - 1] - motion.bodies["velocity"]
             motion.bodies["velocity"] = body[frame - 1]
-            motion = motion.predicted(interval, config.process_noise**2 * area, config.damping, np.zeros(1))
+            density = config.process_noise**2 * area
+            motion = motion.predicted(interval, density, config.damping, np.zeros(1), config.filter)
         ahead.append(motion)
         terms[2:] = [[-math.expm1(-interval / seconds)] for seconds in (NOISE_MEMORY, LEAN_MEMORY)]
         assumed = np.broadcast_to(config.measurement_noise**2 * area[:, None] * noise, (1, points)).copy()
-        motion = motion.corrected(measured[frame][None], assumed, terms)
+        motion = motion.corrected(measured[frame][None], assumed, terms, config.filter)
         after.append(motion)
         learnt += motion.points["noise"]
     position, velocity, variance = np.empty((frames, points, 2)), np.empty((frames, points, 2)), np.empty(seen.shape)
@@ -100,6 +104,18 @@ def _both_ways(
             p = p_here + gain @ (p - p_expected) @ gain.transpose(0, 2, 1)
         position[frame], velocity[frame], variance[frame] = x[:, 0], x[:, 1] + body[frame], p[:, 0, 0]
     return position, velocity, variance, noise * learnt / frames
+
+
+def _compiled(
+    motion: Motion, times: Floats, measured: Floats, sizes: Floats, body: Floats, noise: Floats, config: TrackerConfig
+) -> tuple[Floats, Floats, Floats, Floats]:
+    times, measured, sizes, body = map(np.array, (times, measured, sizes, body))  # of one kind: compiled once
+    states, learnt = compiled.smooth(
+        motion.points, motion.bodies, times, measured, sizes, body,
+        config.measurement_noise**2 * sizes[:, None] ** 2 * noise, 1 / config.outliers, (NOISE_MEMORY, LEAN_MEMORY),
+        config.process_noise**2 * sizes**2, float(config.damping), (EAGER, CHANCE, LIMIT), MOST, NOISE_RANGE,
+    )  # fmt: skip
+    return states[..., :2], states[..., 2:4] + body[:, None], states[..., 4], noise * learnt[None] / len(times)
 
 
 def _own(motion: Motion) -> tuple[Floats, Floats]:

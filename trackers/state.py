@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trackers import compiled
-from trackers.config import TrackerConfig
-from trackers.detections import ABSURD, Detections
-from trackers.kalman import BODY, POINT, Motion, Records
-from trackers.tracks import KeypointStatus, Status, Tracks
+from xpose_stream.trackers import compiled
+from xpose_stream.trackers.config import TrackerConfig
+from xpose_stream.trackers.detections import ABSURD, Detections
+from xpose_stream.trackers.kalman import BODY, POINT, Motion, Records
+from xpose_stream.trackers.tracks import KeypointStatus, Status, Tracks
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -39,6 +39,8 @@ SCORE_MEMORY = 0.33
 AGREEMENT = 0.125
 # ... and this share of it where there is no detection now.
 UNDETECTED = 0.3
+# Of frames, however far apart they are, a track may be missed in two, give or take their jitter.
+MISSED = 2.5
 NO_SIGMAS = np.empty((0, 0))
 # Measurements with a smaller weight than this are called rejected.
 REJECTED = 0.2
@@ -98,9 +100,9 @@ class State:
         """[T] those that are believed."""
         return np.asarray(self.things["hits"] >= config.confirm_hits)
 
-    def remembered(self, time: float, config: TrackerConfig) -> State:
-        """The tracks that are not forgotten at `time`, as they were."""
-        patience = np.where(self.confirmed(config), config.forget, config.coast)
+    def remembered(self, time: float, interval: float, config: TrackerConfig) -> State:
+        """The tracks that are not forgotten at `time`, as they were; `interval` is that of frames, in s."""
+        patience = np.where(self.confirmed(config), config.forget, config.coast).clip(MISSED * interval)
         kept = time - self.things["last"] <= patience
         return self if kept.all() else self[kept]
 
@@ -108,7 +110,7 @@ class State:
         """The tracks at a later time."""
         _, sizes = boxes_of(self.motion.points)
         density, body_density = (config.process_noise * sizes) ** 2, (config.body_noise * sizes) ** 2
-        motion = self.motion.predicted(time - self.time, density, config.damping, body_density)
+        motion = self.motion.predicted(time - self.time, density, config.damping, body_density, config.filter)
         return State(self.things, motion, time)
 
     def seen(
@@ -131,7 +133,7 @@ class State:
         terms.T[:-2] = 1 / config.outliers, 1.0, learning, memory
         # A box that is partly hidden really is smaller: follow it.
         terms.T[-2:] = 0.0, CORNER_GUIDANCE, 0.0, 0.0
-        motion = self.motion.corrected(measured, assumed, terms)
+        motion = self.motion.corrected(measured, assumed, terms, config.filter)
         motion.points["score"][rows] = found.motion.points["score"][columns]
         if fresh:
             rows, places = np.nonzero(~points["ever"] & ~np.isnan(measured[..., 0]))

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 import math
+from collections import deque
+from statistics import median
 
 import numpy as np
 
-from trackers.association import distinct, matches, similarities
-from trackers.config import TrackerConfig
-from trackers.crossing import Crossings
-from trackers.detections import Detections
-from trackers.state import State
-from trackers.tracks import Tracks
+from xpose_stream.trackers.association import distinct, matches, similarities
+from xpose_stream.trackers.config import FAR, TrackerConfig
+from xpose_stream.trackers.crossing import Crossings
+from xpose_stream.trackers.detections import Detections
+from xpose_stream.trackers.state import State
+from xpose_stream.trackers.tracks import Tracks
+
+# Of that many steps between frames the median is how far apart frames come: a gap among them changes nothing.
+STEPS = 5
 
 
 class Tracker:
@@ -22,9 +28,9 @@ class Tracker:
     ignored; keypoints that are not finite or absurd count as not seen.
     """
 
-    def __init__(self, config: TrackerConfig | None = None) -> None:
+    def __init__(self, config: TrackerConfig | None = None, first_id: int = 1) -> None:
         self.config = config or TrackerConfig()
-        self._next_id = 1
+        self._next_id = first_id
         self.reset()
 
     def reset(self) -> None:
@@ -32,12 +38,18 @@ class Tracker:
         self._state: State | None = None
         self._crossings = Crossings()
         self._time = -math.inf
+        self._steps: deque[float] = deque(maxlen=STEPS)
+
+    @property
+    def unsure(self) -> bool:
+        """Whether tentative tracks of the last update are to be told too: nothing, or long ago, came before it."""
+        return not self._steps or self._steps[-1] >= self.config.tentative
 
     def update(self, detections: Detections, time: float) -> Tracks:
         """Take in what was detected at `time` and return what is known then.
 
-        Returned are the tracks detected now, tentative ones included (`Tracks.confirmed()` leaves those out), and
-        confirmed ones not detected for at most `TrackerConfig.coast`.
+        Returned are the tracks detected now, tentative ones included (`Tracks.confirmed()` leaves those out; `unsure`
+        tells when not to), and confirmed ones not detected for at most `TrackerConfig.coast`.
 
         Args:
             detections: of one frame, in any order; K as in earlier updates unless there are none.
@@ -49,7 +61,10 @@ class Tracker:
         if not math.isfinite(time) or time <= self._time:
             raise ValueError(f"Detections at {time} s cannot follow an update at {self._time} s.")
         time = float(time)
-        state = self._state.remembered(time, self.config) if self._state else None
+        steps = deque(self._steps, STEPS)
+        if self._state is not None:
+            steps.append(time - self._time)
+        state = self._state.remembered(time, median(steps), self.config) if self._state else None
         if not state:
             state = State.newborn(Detections.empty(detections.keypoints.shape[1]), time, self.config)
         elif len(detections) and detections.keypoints.shape[1] != state.keypoints:
@@ -62,7 +77,7 @@ class Tracker:
         if len(usable):
             state = self._seen(state, detections[usable])
         state = self._settled(state)
-        self._state, self._time = state, time
+        self._state, self._time, self._steps = state, time, steps
         return state.published(time, self.config)
 
     def predict(self, time: float) -> Tracks:
@@ -80,14 +95,22 @@ class Tracker:
             return State.newborn(Detections.empty(0), float(time), self.config).published(float(time), self.config)
         return self._state.moved(float(time), self.config).published(self._time, self.config)
 
+    def frozen(self) -> Tracker:
+        """This tracker as it is now, whatever it is fed afterwards: states are never changed, only replaced."""
+        return copy.copy(self)
+
     def _seen(self, state: State, detections: Detections) -> State:
         """The tracks corrected by detections, best first, and new ones of those that belong to none."""
         config = self.config
         found = State.newborn(detections, state.time, config)
         free, high = distinct(found, config), detections.scores >= config.high_score
         if len(state):
-            rows, columns = matches(*similarities(state, found, config), state.confirmed(config), high, free, config)
-            state = state.seen(rows, found, columns, detections.keypoint_sigmas, state.time - self._time, config)
+            step = state.time - self._time
+            strict, lenient = similarities(state, found, config)
+            rows, columns = matches(
+                lenient if step >= FAR else strict, lenient, state.confirmed(config), high, free, config
+            )
+            state = state.seen(rows, found, columns, detections.keypoint_sigmas, step, config)
             free[columns] = False
         new = free & high
         if new.any() and len(state):  # on top of no track

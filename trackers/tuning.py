@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from trackers.config import TrackerConfig
-from trackers.kalman import Motion
-from trackers.state import OWN_SPEED
+from xpose_stream.trackers.config import TrackerConfig
+from xpose_stream.trackers.kalman import Motion
+from xpose_stream.trackers.state import OWN_SPEED
 
 Floats = NDArray[np.float64]
 

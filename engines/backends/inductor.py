@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from engines.backends import Precision, Run
-from engines.cudagraph import capture
-from engines.half import halve
-from engines.xpose.deformable import DeformableAttention, sample_rows
+from xpose_stream.engines.backends.backend import Precision, Run
+from xpose_stream.engines.backends.cudagraph import capture
+from xpose_stream.engines.backends.half import halve
+from xpose_stream.engines.xpose.deformable import DeformableAttention, sample_rows
 
 
 class Inductor:

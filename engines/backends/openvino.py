@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from engines.backends import Answer, Precision, Run
+from xpose_stream.engines.backends.backend import Answer, Precision, Run
 
 
 class OpenVino:

@@ -16,9 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from engines.backends import Answer, Precision, Run
-from engines.half import halve
-from engines.xpose.deformable import DeformableAttention, sample_maps
+from xpose_stream.engines.backends.backend import Answer, Precision, Run
+from xpose_stream.engines.backends.half import halve
+from xpose_stream.engines.xpose.deformable import DeformableAttention, sample_maps
 
 # Torch-TensorRT swallows names it does not know; the tests hold these against its signature.
 OPTIONS: dict[str, Any] = {
@@ -52,9 +52,7 @@ class TensorRT:
         program = export(model, inputs, precision)
         register_converters()
         timings = str(path.parent / "tensorrt-timings.bin")
-        compiled = torch_tensorrt.dynamo.compile(
-            program, arg_inputs=list(inputs), timing_cache_path=timings, **OPTIONS
-        )
+        compiled = torch_tensorrt.dynamo.compile(program, arg_inputs=list(inputs), timing_cache_path=timings, **OPTIONS)
         torch_tensorrt.save(compiled, str(path), arg_inputs=list(inputs))
 
     def load(self, path: Path, inputs: tuple[Tensor, ...]) -> Run:

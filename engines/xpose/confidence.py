@@ -2,43 +2,74 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
-from engines.xpose.layers import MLP
+from xpose_stream.engines.xpose.guess import First
+from xpose_stream.engines.xpose.layers import MLP
 
 # ln sigma = first + the others times the logarithms of movement, extent and disagreement (see `clues`). For what it is
 # worth, measured on xpose-nano, see docs/evaluation.md.
 SPREAD = (-1.2, 0.2, 0.2, 0.1)
 LEAST = 1e-3  # of the box: what is below it tells nothing
+CLUES = 3  # of `first_clues`
 SAME = 0.5  # IoU from which two groups are about the same instance
 
 
 class Confidence(nn.Module):
-    """Visibility and spread of every keypoint from its final token."""
+    """Visibility and spread of every keypoint from its final token; `clued`: seen again with a first guess's clues.
 
-    def __init__(self, dim: int) -> None:
+    MoveNet's heat tells much of COCO's keypoints and nothing of any others: `second` is only for the former.
+    """
+
+    def __init__(self, dim: int, clued: bool = False) -> None:
         super().__init__()
         self.mlp = MLP(dim, dim, 2)
+        self.second = nn.Linear(2 + CLUES, 2) if clued else None
+        if self.second is not None:
+            nn.init.zeros_(self.second.weight)
+            nn.init.zeros_(self.second.bias)
 
-    def forward(self, points: Tensor) -> dict[str, Tensor]:
-        """Keypoint tokens [B, G, K, D] to `visibility` and `spread` of XPoseOutput."""
-        visibility, spread = self.mlp(points).unbind(-1)
+    def forward(self, told: Tensor) -> dict[str, Tensor]:
+        """Keypoint tokens [B, G, K, D], with `first_clues` behind them, to `visibility` and `spread` of XPoseOutput."""
+        if self.second is None:
+            both = self.mlp(told)
+        else:
+            tokens, clues, own = told.split((told.shape[-1] - CLUES - 1, CLUES, 1), -1)
+            both = self.mlp(tokens)
+            both = both + own * self.second(torch.cat((both, clues), -1))
+        visibility, spread = both.unbind(-1)
         return {"visibility": visibility, "spread": spread.clamp(-7.0, 2.0)}
 
     @torch.no_grad()
     def calibrate(self, slope: float, offset: float, scale: float) -> None:
-        """Visibility logits become slope * logit + offset, sigmas scale * sigma: into the last layer, for good."""
+        """Visibility logits become slope * logit + offset, sigmas scale * sigma: into the last layers, for good."""
         last = self.mlp.layers[-1]
         assert isinstance(last, nn.Linear)
-        last.weight[0] *= slope
-        last.bias[0] = slope * last.bias[0] + offset
-        last.bias[1] += torch.tensor(scale).log()
+        gain, add = torch.tensor((slope, 1.0)), torch.tensor((offset, math.log(scale)))
+        last.weight *= gain.unsqueeze(1)
+        last.bias.copy_(gain * last.bias + add)
+        if self.second is not None:  # which is told of both as they are now, and adds to them
+            self.second.weight *= gain.unsqueeze(1)
+            self.second.weight[:, :2] /= gain
+            self.second.bias.copy_(gain * self.second.bias - self.second.weight[:, :2] @ add)
 
 
-def estimate(
-    logits: Tensor, boxes: Tensor, keypoints: Tensor, references: Tensor, aspect: float
-) -> dict[str, Tensor]:
+def first_clues(first: First, boxes: Tensor, keypoints: Tensor, aspect: float) -> Tensor:
+    """What a first guess tells of keypoints [B, G, K, 2] beside their tokens: [B, G, K, CLUES + 1].
+
+    How wide and how high its heat was, how far, in sides of the box, the decoder has moved the keypoint since; and how
+    far (0..1) the heat is MoveNet's own.
+    """
+    side = (boxes[..., 2] * boxes[..., 3]).clamp(min=1e-8).sqrt().unsqueeze(-1)  # B, G, 1
+    unit = boxes.new_tensor((aspect**0.5, aspect**-0.5))  # makes squares of px of fractions
+    moved = ((keypoints - first.points) * unit).norm(dim=-1, keepdim=True) / side.unsqueeze(-1)
+    return torch.cat((first.clues, moved.clamp(min=LEAST).log(), first.own), -1)
+
+
+def estimate(logits: Tensor, boxes: Tensor, keypoints: Tensor, references: Tensor, aspect: float) -> dict[str, Tensor]:
     """`visibility` and `spread` of XPoseOutput for weights that were never taught them.
 
     Nothing these weights give tells a hidden keypoint from a visible one (benchmarks/estimate.py), so all keypoints of

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 
@@ -14,12 +14,12 @@ class XPoseConfig:
     long one would then exceed `long_side`. `hidden_dim / 2` sine channels encode each coordinate.
     """
 
-    backbone: Literal["swin", "conv"] = "swin"
+    backbone: Literal["swin", "conv", "mobilenet"] = "swin"
     embed_dim: int = 96  # Swin: width of stage 0; conv: width of the stem
     depths: tuple[int, ...] = (2, 2, 6, 2)
     num_heads: tuple[int, ...] = (3, 6, 12, 24)  # Swin only
     window_size: int = 7  # Swin only
-    widths: tuple[int, ...] = ()  # conv only: channels of its four stages
+    widths: tuple[int, ...] = ()  # conv: channels of its four stages; mobilenet: of the stem and its 17 blocks
     hidden_dim: int = 256
     feedforward_dim: int = 2048
     attention_heads: int = 8
@@ -39,13 +39,18 @@ class XPoseConfig:
     visual_layers: int = 0  # of the encoder of prompts by example; 0: there is none
     # A class's logit: its group's (published), or the mean of that and of the best image token's, which learns in our
     # training, from every token on an instance, whether the image shows the class at all; less what the group's mean
-    # log sigma takes from it where that is learnt.
-    score: Literal["group", "image"] = "group"
+    # log sigma takes from it where that is learnt. "sure" takes the latter from the group's own.
+    score: Literal["group", "image", "sure"] = "group"
     # IoU of boxes above which only the better of two groups of one class is kept. The best token's logit lifts all
     # groups on a thing, so that ours need less than the published 0.9.
     overlap: float = 0.9
-    # Visibility and sigma per keypoint: from a head of their own, or guessed from what the published model gives.
-    confidence: Literal["none", "estimated", "learned"] = "none"
+    # Visibility and sigma per keypoint: from a head of their own, which may know how the first guess looked ("clued"),
+    # or guessed from what the published model gives.
+    confidence: Literal["none", "estimated", "learned", "clued"] = "none"
+    # Categories and keypoints that the dense first guess knows words for (mobilenet only; none: there is no guess), and
+    # how many of the queries it gives.
+    guess: tuple[int, ...] = ()
+    guess_queries: int = 0
     short_side: int = 800
     long_side: int = 1333
 
@@ -90,6 +95,20 @@ class XPoseConfig:
             proposal_size=0.12,
             short_side=168,
             long_side=224,
+        )
+
+    @classmethod
+    def eyes(cls) -> XPoseConfig:
+        """`xpose-eyes`: nano's transformer on a body that has seen real people."""
+        return replace(
+            cls.nano(),
+            backbone="mobilenet",
+            depths=(),
+            widths=(48, 24, 40, 40, 48, 48, 48, 96, 96, 96, 96, 144, 144, 144, 240, 240, 240, 480),
+            guess=(10, 89),
+            guess_queries=16,
+            short_side=192,
+            long_side=256,
         )
 
     def as_dict(self) -> dict[str, Any]:

@@ -7,9 +7,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
+_SIZES = 32  # kept; a folder of photographs may have hundreds
+
 
 class SizeConstants(nn.Module):
-    """Remembers what `make(*sizes, like)` returned for every size it was asked for.
+    """Remembers what `make(*sizes, like)` returned for the latest sizes it was asked for.
 
     The tensors are non-persistent buffers, so an exported graph holds them as constants and a checkpoint does not.
     They are dropped when the model moves to another device or dtype, and made anew there at full precision.
@@ -27,6 +29,8 @@ class SizeConstants(nn.Module):
             for key, tensor in self.make(*sizes, like=like).items():
                 held.register_buffer(key, tensor, persistent=False)
             self.add_module(name, held)
+            if len(self._modules) > _SIZES:
+                del self._modules[next(iter(self._modules))]
         held_for_size = self._modules[name]
         assert held_for_size is not None
         return held_for_size

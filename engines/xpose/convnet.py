@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from engines.xpose.config import XPoseConfig
+from xpose_stream.engines.xpose.config import XPoseConfig
 
 
 class ConvNet(nn.Module):

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from engines.xpose.config import XPoseConfig
-from engines.xpose.deformable import DeformableAttention
-from engines.xpose.grid import Grid
-from engines.xpose.layers import MLP, Attention, sine
+from xpose_stream.engines.xpose.config import XPoseConfig
+from xpose_stream.engines.xpose.deformable import DeformableAttention
+from xpose_stream.engines.xpose.grid import Grid
+from xpose_stream.engines.xpose.layers import MLP, Attention, sine
 
 
 class Decoder(nn.Module):

@@ -58,7 +58,7 @@ def sample(value: Tensor, sizes: Sizes, locations: Tensor, weights: Tensor) -> T
     if torch.is_grad_enabled():
         return sample_maps(value, sizes, locations, weights)
     if value.is_cuda and has_triton():
-        from engines.xpose.fused import sample_fused
+        from xpose_stream.engines.xpose.fused import sample_fused
 
         return sample_fused(value, [side for size in sizes for side in size], locations, weights)
     plain_cpu = value.device.type == "cpu" and not torch.compiler.is_compiling()

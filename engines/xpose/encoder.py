@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from engines.xpose.config import XPoseConfig
-from engines.xpose.deformable import DeformableAttention
-from engines.xpose.grid import Grid
+from xpose_stream.engines.xpose.config import XPoseConfig
+from xpose_stream.engines.xpose.deformable import DeformableAttention
+from xpose_stream.engines.xpose.grid import Grid
 
 
 class Encoder(nn.Module):
@@ -127,7 +127,5 @@ class EncoderLayer(nn.Module):
         self.norm2 = nn.LayerNorm(dim)
 
     def forward(self, image: Tensor, positions: Tensor, grid: Grid) -> Tensor:
-        image = self.norm1(
-            image + self.self_attn(image + positions, grid.references, image, grid.sizes, grid.padding)
-        )
+        image = self.norm1(image + self.self_attn(image + positions, grid.references, image, grid.sizes, grid.padding))
         return self.norm2(image + self.linear2(F.relu(self.linear1(image))))

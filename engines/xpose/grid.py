@@ -9,8 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from engines.xpose.config import XPoseConfig
-from engines.xpose.layers import sine_frequencies
+from xpose_stream.engines.xpose.config import XPoseConfig
+from xpose_stream.engines.xpose.layers import sine_frequencies
 
 
 class Grid(NamedTuple):
@@ -70,9 +70,7 @@ class GridMaker:
             codes.append(torch.stack((angle.sin(), angle.cos()), -1).flatten(-2))
         return torch.cat(codes, -1).flatten(1, 2)
 
-    def _references(
-        self, sizes: tuple[tuple[int, int], ...], centres: list[Tensor], counts: list[Tensor]
-    ) -> Tensor:
+    def _references(self, sizes: tuple[tuple[int, int], ...], centres: list[Tensor], counts: list[Tensor]) -> Tensor:
         """Token centres on every level; their extent makes an offset of 1 one cell of the level sampled."""
         centre = torch.cat([c / n[:, None] for c, n in zip(centres, counts, strict=True)], 1)  # [B, S, 2] of valid part
         levels = []
@@ -82,9 +80,7 @@ class GridMaker:
             levels.append(torch.cat((centre * (count / size)[:, None], extent), -1))
         return torch.stack(levels, 2)
 
-    def _proposals(
-        self, centres: list[Tensor], counts: list[Tensor], masks: list[Tensor]
-    ) -> tuple[Tensor, Tensor]:
+    def _proposals(self, centres: list[Tensor], counts: list[Tensor], masks: list[Tensor]) -> tuple[Tensor, Tensor]:
         """A square around every token as a first guess of a box, before the sigmoid, and where it is allowed."""
         boxes = []
         for level, (centre, count) in enumerate(zip(centres, counts, strict=True)):

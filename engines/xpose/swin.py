@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from engines.xpose.config import XPoseConfig
-from engines.xpose.constants import SizeConstants
+from xpose_stream.engines.xpose.config import XPoseConfig
+from xpose_stream.engines.xpose.constants import SizeConstants
 
 
 class Swin(nn.Module):

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from engines.xpose.config import XPoseConfig
-from engines.xpose.layers import MLP, Attention, sine, sine_frequencies
+from xpose_stream.engines.xpose.config import XPoseConfig
+from xpose_stream.engines.xpose.layers import MLP, Attention, sine, sine_frequencies
 
 # Tokens that an example may look at lie within its box, larger by this factor.
 REACH = 1.25

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from xpose_stream.error import UserError
 
-class SourceError(Exception):
+
+class SourceError(UserError):
     """A source cannot be opened or read: one sentence for the user, without passwords."""
 
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from types import TracebackType
 
-from stream.frame import Frame
-from stream.scheduler import Slot, SlotClosed
-from stream.sources.media import Options
-from stream.sources.reader import Reader
+from xpose_stream.stream.sources.frame import Frame
+from xpose_stream.stream.sources.media import Options
+from xpose_stream.stream.sources.reader import Reader
+from xpose_stream.stream.sources.scheduler import Slot, SlotClosed
 
 
 def open_source(
     spec: str | Path, *, camera: str | None = None, realtime: bool = False, options: Options | None = None
 ) -> Source:
-    """Open frames of a file, an image folder (25 per s), rtsp:// or http(s):// URL, /dev/video*, "-": standard input.
+    """Open frames of a file, images in a folder or by a pattern such as "a/*.jpg" (25 per s), an rtsp:// or http(s)://
+    URL, a camera of this machine (/dev/video0, any other name of it, or its number), a pipe, "-": standard input.
 
     camera    name on the frames; else taken from the address (host or file name).
     realtime  play a file or folder as a camera would send it: no frame before its time.

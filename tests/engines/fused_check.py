@@ -6,8 +6,8 @@ import json
 
 import torch
 
-from engines.xpose.deformable import sample_maps
-from engines.xpose.fused import launch, sample_kernel
+from xpose_stream.engines.xpose.deformable import sample_maps
+from xpose_stream.engines.xpose.fused import launch, sample_kernel
 
 CASES = {
     "a dimension that is a power of two": (2, 3, 32, ((5, 7), (3, 4)), torch.float32),

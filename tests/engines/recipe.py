@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engines.xpose import XPoseConfig
+from xpose_stream.engines.xpose import XPoseConfig
 
 DATA = Path(__file__).parents[1] / "data"
 CONFIGS: dict[str, Callable[[], XPoseConfig]] = {"tiny": XPoseConfig.tiny, "swin_t": XPoseConfig.swin_t}

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import json
+import pwd
 from pathlib import Path
 
 import pytest
 
-from engines.cache import EngineCache, default_folder
+from xpose_stream.engines.cache import EngineCache, default_folder
 
 KEY = {"backend": "openvino", "shapes": "1x3x144x192", "versions": "torch 2.13"}
 
@@ -68,3 +69,14 @@ def test_the_folder_is_the_users_cache_or_the_one_asked_for(monkeypatch: pytest.
     assert default_folder() == tmp_path / "xpose-stream"
     monkeypatch.setenv("XPOSE_CACHE", str(tmp_path / "own"))
     assert default_folder() == tmp_path / "own"
+
+
+def test_a_user_without_a_home_has_no_folder_and_keeps_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pwd, "getpwuid", lambda number: {}[number])
+    for name in ("XPOSE_CACHE", "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    assert default_folder() is None
+    cache = EngineCache()
+    assert list(cache) == []
+    with pytest.raises(OSError, match="no home folder"):
+        cache.get(KEY, write(b"engine"))

@@ -13,10 +13,10 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from engines.checkpoint import CheckpointError, load, load_published, save
-from engines.text import WordEncoder
-from engines.xpose import XPose, XPoseConfig
 from tests.engines.recipe import CONFIGS, layout, published_file, weights
+from xpose_stream.engines.checkpoint import Checkpoint, CheckpointError, load, load_published, save
+from xpose_stream.engines.xpose import XPose, XPoseConfig
+from xpose_stream.engines.xpose.text import WordEncoder
 
 WITHOUT_EFFECT = {"label_enc.weight", "pos_proj.weight", "pos_proj.bias", "padding.weight"}
 
@@ -109,7 +109,7 @@ def test_a_published_file_gives_the_weights_in_it(tmp_path: Path) -> None:
 
 def test_our_own_file_gives_back_model_text_encoder_and_provenance(tmp_path: Path) -> None:
     model, text = XPose(XPoseConfig.nano()).eval(), WordEncoder(["left", "knee", "person"], 128, ["person"]).eval()
-    save(tmp_path / "nano.safetensors", model, text, {"seed": 5, "command": "train"})
+    save(tmp_path / "nano.safetensors", Checkpoint(model, text, {"seed": 5, "command": "train"}))
     assert [path.name for path in tmp_path.iterdir()] == ["nano.safetensors"]
     found = load(tmp_path / "nano.safetensors")
     assert found.model.config == model.config and found.provenance == {"seed": 5, "command": "train"}
@@ -122,7 +122,7 @@ def test_our_own_file_gives_back_model_text_encoder_and_provenance(tmp_path: Pat
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("own") / "nano.safetensors"
-    save(path, XPose(XPoseConfig.nano()), WordEncoder(["person"], 128, ["person"]), {})
+    save(path, Checkpoint(XPose(XPoseConfig.nano()), WordEncoder(["person"], 128, ["person"]), {}))
     return path
 
 
@@ -148,7 +148,7 @@ def test_other_tensors_in_our_own_file_are_refused_by_name(tmp_path: Path) -> No
     text = WordEncoder(["person"], 128, ["person"])
     text.extra = torch.nn.Parameter(torch.zeros(1))
     path = tmp_path / "extra.safetensors"
-    save(path, XPose(XPoseConfig.nano()), text, {})
+    save(path, Checkpoint(XPose(XPoseConfig.nano()), text, {}))
     assert "text.extra" in load_refusal(path) and str(path) in load_refusal(path)
 
 
@@ -172,16 +172,16 @@ def test_wrong_files_are_refused(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_not_there_is_refused_when_saving(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError) as error:
-        save(tmp_path / "none" / "x.safetensors", XPose(XPoseConfig.nano()), WordEncoder(["a"], 128), {})
+        save(tmp_path / "none" / "x.safetensors", Checkpoint(XPose(XPoseConfig.nano()), WordEncoder(["a"], 128), {}))
     assert str(tmp_path / "none") in str(error.value)
 
 
 def test_a_writer_killed_before_it_is_done_changes_nothing(own: Path, tmp_path: Path) -> None:
     path, partial = tmp_path / "saved.safetensors", tmp_path / "saved.safetensors.partial"
-    save(path, XPose(XPoseConfig.nano()), WordEncoder(["person"], 128, ["person"]), {"run": "old"})
+    save(path, Checkpoint(XPose(XPoseConfig.nano()), WordEncoder(["person"], 128, ["person"]), {"run": "old"}))
     dying = (
         "import os, sys, signal; from pathlib import Path; from safetensors.torch import load_file\n"
-        "from engines.tensorfile import write_tensors\n"
+        "from xpose_stream.engines.tensorfile import write_tensors\n"
         "os.replace = lambda *paths: os.kill(os.getpid(), signal.SIGKILL)\n"
         "write_tensors(Path(sys.argv[2]), load_file(sys.argv[1]), {'format': 'xpose-stream/1'})"
     )
@@ -189,7 +189,7 @@ def test_a_writer_killed_before_it_is_done_changes_nothing(own: Path, tmp_path: 
     assert died.returncode == -signal.SIGKILL and partial.is_file()
     assert load(path).provenance == {"run": "old"}
     load_refusal(partial)
-    save(path, XPose(XPoseConfig.nano()), WordEncoder(["person"], 128, ["person"]), {"run": "new"})
+    save(path, Checkpoint(XPose(XPoseConfig.nano()), WordEncoder(["person"], 128, ["person"]), {"run": "new"}))
     assert load(path).provenance == {"run": "new"} and not partial.exists()
 
 

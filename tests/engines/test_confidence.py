@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from engines.detect import detect
-from engines.engine import EagerEngine
-from engines.xpose import XPose, XPoseConfig, XPoseOutput
-from engines.xpose.confidence import Confidence, clues, estimate
+from xpose_stream.engines.detect import detect
+from xpose_stream.engines.engine import EagerEngine
+from xpose_stream.engines.xpose import XPose, XPoseConfig, XPoseOutput
+from xpose_stream.engines.xpose.confidence import CLUES, Confidence, clues, estimate
 
 
 @pytest.mark.parametrize("kind", ["learned", "estimated"])
@@ -48,6 +50,24 @@ def test_calibration_goes_into_the_last_layer() -> None:
     after = head(points)
     torch.testing.assert_close(after["visibility"], 0.5 * before["visibility"] + 0.3)
     torch.testing.assert_close(after["spread"].exp(), 2 * before["spread"].exp())
+
+
+def test_clues_add_to_what_tokens_tell_where_the_heat_is_movenets_own_and_are_calibrated_with_it() -> None:
+    torch.manual_seed(0)
+    head = Confidence(32, clued=True)
+    told = torch.randn(2, 3, 4, 32 + CLUES + 1)
+    plain = dict(zip(("visibility", "spread"), head.mlp(told[..., :32]).unbind(-1), strict=True))
+    torch.testing.assert_close(head(told), plain)  # it has learned nothing of clues yet
+    nn.init.normal_(head.second.weight, std=0.2)
+    nn.init.normal_(head.second.bias, std=0.2)
+    told[..., -1] = torch.tensor((1.0, 0.0, 1.0, 0.0))
+    before = head(told)
+    same = before["visibility"] == plain["visibility"]
+    assert same[..., 1::2].all() and not same[..., ::2].any()
+    head.calibrate(slope=0.5, offset=0.3, scale=1.5)
+    after = head(told)
+    torch.testing.assert_close(after["visibility"], 0.5 * before["visibility"] + 0.3)
+    torch.testing.assert_close(after["spread"], before["spread"] + math.log(1.5))
 
 
 def answers(apart: float, moved: float) -> tuple[torch.Tensor, ...]:

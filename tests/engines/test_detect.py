@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from engines.detect import detect
-from engines.xpose import XPoseOutput
+from xpose_stream.engines.detect import detect
+from xpose_stream.engines.xpose import XPoseOutput
 
 
 def output(logits: list[list[float]], boxes: list[list[float]], keypoints: int = 3) -> XPoseOutput:

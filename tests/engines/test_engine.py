@@ -1,7 +1,11 @@
 from __future__ import annotations
 
 import copy
+import getpass
 import logging
+import os
+import pwd
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,12 +13,20 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-import engines.engine
-from engines.backends import Backend
-from engines.cache import EngineCache
-from engines.engine import CompiledEngine, EagerEngine, EngineError, PinnedPrompts, build_engine, fold_batch_norms
-from engines.xpose import XPose, XPoseConfig
-from engines.xpose.deformable import sample_maps, sample_rows
+from xpose_stream.engines import engine as engine_module
+from xpose_stream.engines.backends import Backend
+from xpose_stream.engines.cache import EngineCache
+from xpose_stream.engines.engine import (
+    CompiledEngine,
+    EagerEngine,
+    EngineError,
+    PinnedPrompts,
+    build_engine,
+    fold_batch_norms,
+)
+from xpose_stream.engines.xpose import XPose, XPoseConfig
+from xpose_stream.engines.xpose.constants import SizeConstants
+from xpose_stream.engines.xpose.deformable import sample_maps, sample_rows
 
 CPU = torch.device("cpu")
 
@@ -188,7 +200,7 @@ def test_an_engine_that_cannot_be_had_is_one_sentence(nano: XPose, wanted: dict[
 
 
 def test_without_any_backend_auto_is_eager(nano: XPose, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(engines.engine._PREFERRED, "cpu", ())
+    monkeypatch.setitem(engine_module._PREFERRED, "cpu", ())
     assert isinstance(build_engine(copy.deepcopy(nano), "cpu"), EagerEngine)
 
 
@@ -206,3 +218,42 @@ def test_both_ways_to_sample_deformable_attention_agree_inside_and_outside_the_m
     weights = torch.rand(2, 50, 4, 3, 4, dtype=torch.float64)
     by_rows = sample_rows(value, sizes, locations, weights)
     torch.testing.assert_close(by_rows, sample_maps(value, sizes, locations, weights), atol=1e-10, rtol=0)
+
+
+def test_of_many_shapes_the_last_used_are_kept_ready(eager: EagerEngine, tmp_path: Path) -> None:
+    backend = Planted()
+    engine, pinned = compiled(eager, tmp_path, backend), eager.pin(*prompts())
+    shapes = [torch.rand(1, 3, 64, 64 + 8 * i) for i in range(20)]
+    for images in shapes:
+        engine.prepare(images, pinned)
+        engine(shapes[0], pinned)
+    assert len(engine._ready) == 16 and backend.built == 20
+    engine.prepare(shapes[0], pinned)
+    engine.prepare(shapes[-1], pinned)
+    assert backend.built == 20
+    constants = [module for module in eager.model.modules() if isinstance(module, SizeConstants)]
+    for i in range(40):
+        eager(torch.rand(1, 3, 64, 64 + 8 * i), pinned)
+    assert constants and all(len(module._modules) <= 32 for module in constants)
+
+
+def test_where_no_engine_can_be_kept_it_is_built_for_this_run_and_that_is_told(
+    eager: EagerEngine, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    images, pinned = torch.rand(1, 3, 144, 192), eager.pin(*prompts())
+    for nowhere in (False, True):
+        monkeypatch.setattr(tempfile, "tempdir", "/proc/none" if nowhere else str(tmp_path))
+        backend = Planted()
+        assert compiled(eager, Path("/proc/none"), backend).prepare(images, pinned) == "planted"
+        assert backend.built == 1 and "An engine cannot be kept in /proc/none" in caplog.text
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_user_without_home_and_name_gets_both_before_a_compiler_asks(
+    nano: XPose, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(pwd, "getpwuid", lambda number: {}[number])
+    for name in ("HOME", "LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    build_engine(copy.deepcopy(nano), "cpu", cache=EngineCache(tmp_path))
+    assert os.environ["HOME"] == "/nonexistent" and getpass.getuser() == str(os.getuid())

@@ -28,7 +28,7 @@ def test_the_kernel_samples_as_grid_sample_does() -> None:
 
 
 def test_compilers_know_the_shape_of_its_answer() -> None:
-    from engines.xpose.fused import sample_fused
+    from xpose_stream.engines.xpose.fused import sample_fused
 
     with FakeTensorMode():
         value = torch.empty(2, 35, 4, 32, device="cuda", dtype=torch.float16)
@@ -41,7 +41,7 @@ def test_the_kernel_compiles_for_a_gpu_that_is_not_here() -> None:
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource, compile
 
-    from engines.xpose.fused import sample_kernel
+    from xpose_stream.engines.xpose.fused import sample_kernel
 
     settings = {"LEVELS": 2, "POINTS": 4, "HEADS": 8, "DIM": 32, "BLOCK_DIM": 32, "BLOCK": 16, "SIZES": (6, 8, 3, 4)}
     pointers = {"value": "*fp16", "locations": "*fp32", "weights": "*fp32", "out": "*fp16"}

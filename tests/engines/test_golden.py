@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engines.checkpoint import load_published
-from engines.xpose import XPose
-from engines.xpose.grid import Grid, shrink_mask
 from tests.engines.recipe import Golden, Inputs
+from xpose_stream.engines.checkpoint import load_published
+from xpose_stream.engines.xpose import XPose
+from xpose_stream.engines.xpose.grid import Grid, shrink_mask
 
 CASES = ("a_tiny", "b_tiny", "c_swin_t")
 

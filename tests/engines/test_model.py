@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from engines.xpose import Stages, XPose, XPoseConfig, XPoseOutput
-from engines.xpose.model import SPREAD_COUNTS, USUAL_SPREAD
+from xpose_stream.engines.xpose import Stages, XPose, XPoseConfig, XPoseOutput
+from xpose_stream.engines.xpose.model import SPREAD_COUNTS, USUAL_SPREAD
 
 NANO = XPoseConfig.nano()
 TINY = replace(XPoseConfig.tiny(), num_queries=60, num_groups=12)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from benchmarks.padded import ALL, PaddedXPose, Redundancy
-from engines.xpose import XPose, XPoseConfig
+from xpose_stream.engines.xpose import XPose, XPoseConfig
 
 
 @pytest.mark.parametrize("name", ["all", *(field.name for field in fields(Redundancy))])

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from engines.parity import ParityError, check_parity, check_rows
-from engines.xpose import XPoseOutput
+from xpose_stream.engines.parity import ParityError, check_parity, check_rows
+from xpose_stream.engines.xpose import XPoseOutput
 
 SIZE = (200, 100)
 

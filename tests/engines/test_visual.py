@@ -11,15 +11,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from engines.checkpoint import Checkpoint, load, save
-from engines.clip_visual import ClipVisualEncoder
-from engines.example import Example
-from engines.prompt import Prompt
-from engines.prompts import embed_prompts, find_skeletons, prompts_for
-from engines.recognition import EXAMPLE_SHARE
-from engines.skeleton import Skeleton
-from engines.text import PromptError, WordEncoder, words_of
-from engines.xpose import Marked, XPose, XPoseConfig
+from xpose_stream.engines.checkpoint import Checkpoint, load, save
+from xpose_stream.engines.prompts.bank import embed_prompts, find_skeletons, prompts_for
+from xpose_stream.engines.prompts.clip_visual import ClipVisualEncoder
+from xpose_stream.engines.prompts.example import Example
+from xpose_stream.engines.prompts.prompt import Prompt
+from xpose_stream.engines.prompts.recognition import EXAMPLE_SHARE
+from xpose_stream.engines.prompts.skeleton import Skeleton
+from xpose_stream.engines.xpose import Marked, XPose, XPoseConfig
+from xpose_stream.engines.xpose.text import PromptError, WordEncoder, words_of
 
 FORK = Skeleton("fork", ("handle", "left tip", "right tip"), ((0, 1), (0, 2)), ((1, 2),), (0.05,) * 3)
 CUP = Skeleton("cup", ("rim", "foot"), ((0, 1),), (), (0.05,) * 2)
@@ -122,7 +122,7 @@ def test_weights_without_the_encoder_say_so() -> None:
 
 
 def test_the_encoder_travels_with_its_weights(checkpoint: Checkpoint, tmp_path: Path) -> None:
-    save(tmp_path / "own.safetensors", checkpoint.model, checkpoint.text_encoder, {})
+    save(tmp_path / "own.safetensors", Checkpoint(checkpoint.model, checkpoint.text_encoder, {}))
     prompts = [Prompt(FORK, examples=(example(),))]
     again = embed_prompts(prompts, load(tmp_path / "own.safetensors"))
     assert torch.equal(again.keypoints, embed_prompts(prompts, checkpoint).keypoints)

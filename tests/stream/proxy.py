@@ -18,6 +18,7 @@ class Proxy:
     drip    s to wait after every byte.
     damage  what becomes of each RTP packet, see damage.py; None: nothing happens to it.
     shift   RTP ticks to add to the times of all packets from now on.
+    clock   s to add to the wall clock in sender reports.
     """
 
     def __init__(self, port: int) -> None:
@@ -25,6 +26,7 @@ class Proxy:
         self.drip = 0.0
         self.damage: Callable[[bytes], bytes] | None = None
         self.shift = 0
+        self.clock = 0
         self._target = port
         self._open: set[socket.socket] = set()
         self._server = socket.create_server(("127.0.0.1", 0))
@@ -84,6 +86,9 @@ class Proxy:
             place = 16 if rest[0] % 2 else 4  # in a sender report, in a packet of video
             (ticks,) = struct.unpack_from(">I", packet, place)
             struct.pack_into(">I", packet, place, (ticks + self.shift) % 2**32)
+        if self.clock and rest[0] % 2 and packet[1] == 200:
+            (seconds,) = struct.unpack_from(">I", packet, 8)
+            struct.pack_into(">I", packet, 8, seconds + self.clock)
         return head + rest + bytes(packet)
 
     def __enter__(self) -> Proxy:

@@ -6,22 +6,24 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, NamedTuple
 
 import torch
 
-from stream.camera import Camera
-from stream.detector import Detector
-from stream.frame import Frame
-from stream.messages import TracksMessage
-from stream.pipeline import Pipeline
-from stream.publisher import Publisher
-from stream.scheduler import Scheduler
-from stream.stop import Stop
 from tests.stream.spot import SpotEngine, spot_in, spot_prompts
-from trackers import TrackerConfig
+from xpose_stream.stream.camera import Camera
+from xpose_stream.stream.detector import Detector
+from xpose_stream.stream.pipeline import Pipeline
+from xpose_stream.stream.sinks.background import Background
+from xpose_stream.stream.sinks.messages import TracksMessage
+from xpose_stream.stream.sinks.publisher import Publisher
+from xpose_stream.stream.sources.frame import Frame
+from xpose_stream.stream.sources.scheduler import Scheduler
+from xpose_stream.stream.stop import Stop
+from xpose_stream.trackers import TrackerConfig
 
 PATIENCE = 30.0  # s; what takes a second on an idle machine
 
@@ -41,6 +43,7 @@ class Rig:
         self,
         sources: dict[str, str],
         *,
+        realtime: bool = False,
         pause: float = 0.0,
         batch: int = 1,
         wait: float = 0.0,
@@ -48,18 +51,19 @@ class Rig:
         publisher: Publisher | None = None,
         look: bool = False,
         watcher: Callable[[Frame, TracksMessage], None] | None = None,
+        sink: Callable[[str], AbstractContextManager[Callable[..., None]]] | None = None,
     ) -> None:
         self.engine = SpotEngine(pause)
         self.seen: dict[str, list[Seen]] = defaultdict(list)
         self._stop = Stop()
-        self._look, self._watcher, self._publisher = look, watcher, publisher
+        self._look, self._watcher, self._publisher, self._sink = look, watcher, publisher, sink
         self._detector = Detector(self.engine, spot_prompts())
         self._tracker = replace(TrackerConfig(), sigmas=self._detector.sigmas)
         self._scheduler: Scheduler[Frame] = Scheduler(batch, wait)
         self._todo: list[Callable[[], object]] = []
         self.pipeline = Pipeline(self._detector, self._scheduler, self._stop, staleness)
         for name, source in sources.items():
-            self.pipeline.add(self.start(name, source))
+            self.pipeline.add(self.start(name, source, realtime=realtime))
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run)
 
@@ -71,14 +75,22 @@ class Rig:
 
     def make(self, name: str, source: str, **settings: Any) -> Camera:
         """A camera that does not read yet."""
-        return Camera(
-            source, self._scheduler, self._detector, self._tracker,
-            name=name, publisher=self._publisher, watchers=[self._keep], **settings,
-        )  # fmt: skip
+        camera = Camera(
+            source, self._scheduler, self._detector, self._tracker, name=name, watchers=[self._keep], **settings
+        )
+        if publisher := self._publisher:
+            camera.direct.append(lambda frame, message: publisher.publish(message))
+        if sink := self._sink:
+            camera.sinks.append(Background(lambda: sink(name), self._scheduler.wake))
+        return camera
 
     def camera(self, name: str) -> Camera:
         """One of them."""
         return self.pipeline.cameras[name]
+
+    def wake(self) -> None:
+        """A sink has caught up."""
+        self._scheduler.wake()
 
     def do(self, action: Callable[[], object]) -> None:
         """Have it done between two frames, as a session does."""

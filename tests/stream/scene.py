@@ -7,9 +7,9 @@ import time
 import av
 import numpy as np
 
-from stream.frame import Frame
-from stream.messages import Category, Prompt, TracksMessage, from_tracks
-from trackers import KeypointStatus, Status, Tracks
+from xpose_stream.stream.sinks.messages import Category, Prompt, TracksMessage, from_tracks
+from xpose_stream.stream.sources.frame import Frame
+from xpose_stream.trackers import KeypointStatus, Status, Tracks
 
 NAMES = ("nose", "left_shoulder", "right_shoulder", "left_hip", "right_hip")
 PERSON = Category(id=0, name="person", keypoints=NAMES, edges=((0, 1), (0, 2), (1, 2), (1, 3), (2, 4), (3, 4)))

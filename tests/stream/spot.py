@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engines import PinnedPrompts, PromptBank
-from engines.prompts import SKELETONS, Skeleton
-from engines.xpose import XPoseConfig, XPoseOutput
-from stream.frame import Frame
+from xpose_stream.engines import PinnedPrompts, PromptBank
+from xpose_stream.engines.prompts.bank import SKELETONS, Skeleton
+from xpose_stream.engines.xpose import XPoseConfig, XPoseOutput
+from xpose_stream.stream.sources.frame import Frame
 
 SIDE = 1 / 6  # of the spot, in heights of the picture
 PERIOD = 12.0  # s
@@ -54,7 +54,8 @@ def repeat(clip: Path, path: Path, times: int) -> Path:
     with av.open(str(clip)) as source, av.open(str(path), "w") as copy:
         video = source.streams.video[0]
         read = [packet for packet in source.demux(video) if packet.dts is not None]
-        packets = [(bytes(p), p.pts, p.dts, p.duration, p.is_keyframe) for p in read]
+        packets = [(bytes(p), p.pts or 0, p.dts or 0, p.duration or 0, p.is_keyframe) for p in read]
+        assert video.time_base
         stream = copy.add_stream_from_template(video)
         length = packets[-1][1] + packets[-1][3]
         for turn in range(times):
@@ -77,6 +78,7 @@ class SpotEngine:
 
     device = torch.device("cpu")
     config = XPoseConfig.nano()
+    patience = 1.0
 
     def __init__(self, pause: float = 0.0) -> None:
         self.pause = pause
@@ -86,7 +88,7 @@ class SpotEngine:
         """See Engine."""
         return PinnedPrompts(instances, keypoints, None)
 
-    def prepare(self, images: Tensor, prompts: PinnedPrompts) -> str:
+    def prepare(self, images: Tensor, prompts: PinnedPrompts, beside: bool = False) -> str:
         """See Engine."""
         return "spot"
 

@@ -186,3 +186,24 @@ def test_cameras_come_and_go_at_run_time(spots: Path, rtsp_server: Serve) -> Non
         rig.wait_for_more("second", 10)
         assert len(rig.seen["first"]) <= gone + 1
     assert set(rig.pipeline.ledgers) == {"first", "second"}
+
+
+def test_a_senders_reports_are_followed_while_it_runs_and_not_believed_where_they_are_absurd(
+    rtsp_server: Serve, spots: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with proxied(rtsp_server, spots) as proxy:
+        proxy.clock = -round(time.time()) + 1000  # 1970
+        with Rig({"door": proxy.url}) as rig:
+            rig.wait(lambda: "its clock says 1970-01-01" in caplog.text, "doubt")
+            rig.wait_for_more("door")
+            assert rig.seen["door"][-1].message.clock == "arrival"
+            proxy.clock = 0
+            rig.wait(lambda: rig.seen["door"][-1].message.clock == "sender", "a report that can be true")
+            right = rig.seen["door"][-1].message
+            assert abs(right.captured_at - right.published_at) < 2 and right.epoch == 0
+            proxy.clock = 3600
+            rig.wait(lambda: rig.seen["door"][-1].message.epoch == 1, "a clock that was set")
+            ahead = rig.seen["door"][-1].message
+    assert ahead.clock == "sender" and 3590 < ahead.captured_at - ahead.published_at < 3610
+    assert ahead.clock_uncertainty > 3590
+    assert caplog.text.count("which cannot be") == 1

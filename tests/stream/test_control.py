@@ -7,10 +7,10 @@ import msgspec
 import pytest
 import zmq
 
-from engines import PromptError
-from stream.control import Control, ControlError, ask
-from stream.messages import Prompt
-from stream.publisher import PublishError
+from xpose_stream.engines import PromptError
+from xpose_stream.stream.control import Control, ControlError, ask
+from xpose_stream.stream.sinks.messages import Prompt
+from xpose_stream.stream.sinks.publisher import PublishError
 
 
 def change(prompt: str) -> Prompt:
@@ -104,3 +104,68 @@ def test_closing_frees_the_endpoint() -> None:
         endpoint = first.endpoint
     with Control(endpoint, change) as second:
         assert ask(second.endpoint, "dog").name == "dog"
+
+
+class Builder:
+    """A change of prompts that is in use when it is told to be."""
+
+    def __init__(self) -> None:
+        self.version, self.used = 1, 1
+
+    def __call__(self, prompt: str) -> Prompt:
+        self.version += 1
+        return Prompt(prompt, self.version)
+
+    def standing(self, version: int) -> float | None:
+        return None if version < self.version else 0.0 if version == self.used else 20.0
+
+
+def test_asking_waits_until_the_prompt_is_in_use_and_says_that_it_is_being_built() -> None:
+    builder, told = Builder(), []
+    with Control("tcp://127.0.0.1:*", builder, builder.standing) as control:
+
+        def building(seconds: float) -> None:
+            told.append((seconds, builder.used))
+            threading.Timer(1.5, lambda: setattr(builder, "used", 2)).start()
+
+        assert ask(control.endpoint, "dog", building=building) == Prompt("dog", 2)
+        assert told == [(20.0, 1)] and builder.used == 2
+
+
+def test_a_prompt_in_use_at_once_is_not_said_to_be_built() -> None:
+    builder, told = Builder(), []
+    with Control("tcp://127.0.0.1:*", builder, builder.standing) as control:
+        threading.Timer(0.3, lambda: setattr(builder, "used", 2)).start()
+        ask(control.endpoint, "dog", building=told.append)
+    assert not told
+
+
+def test_a_prompt_that_another_one_took_the_place_of_is_told() -> None:
+    builder = Builder()
+    with (
+        Control("tcp://127.0.0.1:*", builder, builder.standing) as control,
+        pytest.raises(ControlError, match=r"Another prompt than 'dog' was asked for since"),
+    ):
+        ask(control.endpoint, "dog", building=lambda seconds: builder("cat"))
+
+
+def test_a_stream_that_ends_meanwhile_is_told() -> None:
+    builder = Builder()
+    control = Control("tcp://127.0.0.1:*", builder, builder.standing)
+    with pytest.raises(ControlError, match=r"no stream answers|has not answered within 2 s"):
+        ask(control.endpoint, "dog", reach=1.0, patience=2.0, building=lambda seconds: control.close())
+
+
+@pytest.mark.parametrize("version", [7, -1])
+def test_a_version_that_nobody_asked_for_is_told(control: Control, version: int) -> None:
+    with zmq.Context() as context, context.socket(zmq.REQ) as socket:
+        socket.setsockopt(zmq.LINGER, 0)
+        socket.connect(control.endpoint)
+        socket.send(msgspec.json.encode({"version": version}))
+        assert socket.poll(20_000)
+        assert msgspec.json.decode(socket.recv())["error"] == f"No prompt of version {version} was asked for here."
+
+
+def test_a_stream_is_asked_over_ipv6() -> None:
+    with Control("tcp://[::1]:*", lambda text: Prompt(text, 2)) as control:
+        assert ask(control.endpoint, "dog") == Prompt("dog", 2)

@@ -8,7 +8,7 @@ import pytest
 
 ARENAS = """
 import ctypes, sys, threading
-from stream.heap import share_arenas
+from xpose_stream.stream.heap import share_arenas
 if sys.argv[2] == "shared":
     share_arenas()
 begun = threading.Barrier(8)

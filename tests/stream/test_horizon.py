@@ -12,14 +12,14 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from stream.clock import ClockName
-from stream.horizon import FARTHEST, ahead
-from stream.listener import listen
-from stream.messages import TracksMessage
-from stream.session import Session
-from stream.site import Site
 from tests.stream.scene import frame_of
 from tests.stream.spot import SpotEngine, write_spot_clip
+from xpose_stream.stream.client import Subscriber
+from xpose_stream.stream.horizon import FARTHEST, ahead
+from xpose_stream.stream.session import Session
+from xpose_stream.stream.sinks.messages import TracksMessage
+from xpose_stream.stream.site import Site
+from xpose_stream.stream.sources.clock import ClockName
 
 STEP = 3  # frames of a clip with 15 a second
 
@@ -29,7 +29,7 @@ def published(folder: Path, predict: str | None) -> list[TracksMessage]:
     endpoint, messages = f"ipc://{folder}/tracks", []
     clip, recording = str(write_spot_clip(folder / "spot.mp4", 4)), str(folder / "t.parquet")
     site = Site.of(clip, publish=endpoint, predict=predict, record=recording)
-    stream = listen(endpoint, quiet=30)
+    stream = Subscriber(endpoint, quiet=30)
     listener = threading.Thread(target=lambda: messages.extend(itertools.islice(stream, 60)))
     listener.start()
     Session(site, engine=SpotEngine(), wait_for_subscriber=20).run()

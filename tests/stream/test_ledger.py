@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.ledger import Histogram, Ledger
+from xpose_stream.stream.ledger import Histogram, Ledger
 
 
 @given(st.lists(st.floats(1e-5, 100.0), min_size=1, max_size=200), st.sampled_from([50, 95, 99]))

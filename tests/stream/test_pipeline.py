@@ -10,26 +10,26 @@ from pathlib import Path
 import pytest
 import torch
 
-from engines import NANO, EagerEngine, PinnedPrompts, load, prompts_for
-from engines.prompts import PromptBank, Skeleton
-from engines.xpose import XPoseOutput
-from stream.background import Background, Sink
-from stream.camera import Camera
-from stream.detector import Detector
-from stream.frame import Frame
-from stream.messages import TracksMessage
-from stream.pipeline import Pipeline
-from stream.preprocess import Preprocessor
-from stream.recorder import Recorder
-from stream.scheduler import Scheduler
-from stream.sink import SinkError
-from stream.smooth import smooth_recording
-from stream.sources import open_source
-from stream.stop import Stop
-from stream.tune import tune
 from tests.stream.rig import Rig
 from tests.stream.spot import SpotEngine, spot_prompts, write_spot_clip
-from trackers import TrackerConfig
+from xpose_stream.engines import NANO, EagerEngine, PinnedPrompts, load, prompts_for
+from xpose_stream.engines.prompts.bank import PromptBank, Skeleton
+from xpose_stream.engines.xpose import XPoseOutput
+from xpose_stream.stream.camera import Camera
+from xpose_stream.stream.detector import Detector
+from xpose_stream.stream.pipeline import Pipeline
+from xpose_stream.stream.preprocess import Preprocessor
+from xpose_stream.stream.recordings.smooth import smooth_recording
+from xpose_stream.stream.recordings.tune import tune
+from xpose_stream.stream.sinks.background import Background, Sink
+from xpose_stream.stream.sinks.messages import TracksMessage
+from xpose_stream.stream.sinks.recorder import Recorder
+from xpose_stream.stream.sinks.sink import SinkError
+from xpose_stream.stream.sources import open_source
+from xpose_stream.stream.sources.frame import Frame
+from xpose_stream.stream.sources.scheduler import Scheduler
+from xpose_stream.stream.stop import Stop
+from xpose_stream.trackers import TrackerConfig
 
 CROSSING = Path(__file__).parents[2] / "configs" / "demo" / "crossing.mp4"
 

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 import logging
+import threading
 
 import pytest
 import torch
+from torch import Tensor
 
-from engines import NANO, EngineError, PromptBank, build_engine, load, prompts_for
-from engines.bench import Timing, measure, table_of
-from engines.engine import Engine
-from stream.build import build, size_of
-from stream.prepare import CLIP, inputs, prepare
+from tests.stream.spot import SpotEngine, spot_prompts
+from xpose_stream.engines import NANO, EngineError, PinnedPrompts, PromptBank, build_engine, load, prompts_for
+from xpose_stream.engines.bench import Timing, measure, table_of
+from xpose_stream.engines.engine import Engine
+from xpose_stream.stream.build import build, size_of
+from xpose_stream.stream.prepare import CLIP, inputs, prepare
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +31,31 @@ def test_an_engine_is_ready_for_the_first_frame_of_a_file(
         caplog.clear()
         assert engine.prepare(*inputs(engine, prompts)) == "openvino"
     assert not caplog.records, "nothing was left to do"
+
+
+class Slow(SpotEngine):
+    """Is built when it is told to be."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go_on, self.beside = threading.Event(), threading.Event()
+
+    def prepare(self, images: Tensor, prompts: PinnedPrompts, beside: bool = False) -> str:
+        if beside:
+            self.beside.set()
+        self.go_on.wait()
+        return "slow"
+
+
+def test_an_engine_that_is_no_longer_wanted_is_not_waited_for_and_a_programs_own_is_built_beside_it() -> None:
+    engine, unwanted = Slow(), threading.Event()
+    waiting = threading.Thread(target=prepare, args=(engine, spot_prompts(), str(CLIP), None, unwanted.is_set))
+    waiting.start()
+    assert engine.beside.wait(60)
+    unwanted.set()
+    waiting.join(60)
+    assert not waiting.is_alive() and not engine.go_on.is_set()
+    engine.go_on.set()
 
 
 def test_inputs_are_frames_of_the_size_and_number_asked_for(ready: tuple[Engine, PromptBank]) -> None:

@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -21,14 +22,15 @@ import msgspec
 import pyarrow.parquet as pq
 import pytest
 
-from stream.messages import TracksMessage
-from stream.report import JsonLines
-from stream.session import Session
-from stream.sink import SinkError
-from stream.site import Site
-from stream.smooth import tracker_of
-from stream.sources import SourceError
 from tests.stream.spot import SpotEngine, write_spot_clip
+from xpose_stream.stream.recordings.recording import Recording
+from xpose_stream.stream.recordings.smooth import tracker_of
+from xpose_stream.stream.session import Session
+from xpose_stream.stream.sinks.messages import TracksMessage
+from xpose_stream.stream.sinks.sink import SinkError
+from xpose_stream.stream.site import Site
+from xpose_stream.stream.sources import SourceError
+from xpose_stream.stream.watch.report import JsonLines
 
 ROOT = Path(__file__).parents[2]
 FAMILIES = {
@@ -99,16 +101,24 @@ def test_settings_of_the_tracker_hold_and_only_the_others_are_those_for_our_own_
     for name, (tracker, expected) in given.items():
         record = {"record": str(tmp_path / f"{name}.parquet")}
         run(Site.load(site_file(tmp_path, [{"source": clip}], tracker=tracker, outputs=record)))
-        config = tracker_of(tmp_path / f"{name}.parquet")
+        config = tracker_of(Recording(tmp_path / f"{name}.parquet"))
         assert (config.coast, config.merges, config.measurement_noise, config.process_noise) == expected
 
 
-def test_files_in_the_way_are_told_before_anything_is_written(tmp_path: Path) -> None:
+def test_files_in_the_way_are_kept_and_a_folder_that_is_not_there_is_told_before_anything_is_written(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     clip = str(write_spot_clip(tmp_path / "door.mp4", 1))
     (tmp_path / "door.parquet").write_text("precious")
     path = site_file(tmp_path, [{"source": clip}], outputs={"record": str(tmp_path / "{camera}.parquet")})
-    with pytest.raises(SinkError, match="exists already"):
+    _, messages = run(Site.load(path))
+    assert (tmp_path / "door.parquet").read_text() == "precious" and "door.2.parquet" in caplog.text
+    assert len(set(pq.read_table(tmp_path / "door.2.parquet")["frame"].to_pylist())) == len(messages) == 15
+    path = site_file(tmp_path, [{"source": clip}], outputs={"record": str(tmp_path / "none" / "x.parquet")})
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(SinkError, match="none does not exist"):
         run(Site.load(path))
+    assert sorted(tmp_path.iterdir()) == before
 
 
 def test_json_lines_tell_every_change_and_the_end(tmp_path: Path) -> None:
@@ -179,12 +189,14 @@ def test_a_camera_that_is_exchanged_under_its_name_goes_on_counting(
     assert set(ledgers) == {"door"} and widths == {320, 160}
 
 
-def test_a_camera_whose_file_has_been_begun_is_not_exchanged_but_kept(
+def test_a_camera_that_is_exchanged_under_its_name_goes_on_in_another_file(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     ledgers, widths = exchanged(tmp_path, caplog, record=str(tmp_path / "{camera}.parquet"))
-    assert widths == {320} and "door.parquet is written by the camera as it was" in caplog.text
-    assert pq.read_table(tmp_path / "door.parquet").num_rows >= ledgers["door"].published
+    assert widths == {320, 160} and "door is recorded in" in caplog.text
+    parts = [pq.read_table(tmp_path / name).to_pylist() for name in ("door.parquet", "door.2.parquet")]
+    assert [{row["width"] for row in rows} for rows in parts] == [{320}, {160}]
+    assert len({row["sequence"] for rows in parts for row in rows}) == ledgers["door"].published
 
 
 def free_port() -> int:
@@ -209,6 +221,10 @@ def test_metrics_are_served_for_every_camera(tmp_path: Path, rtsp_server: Callab
     assert {name for name in FAMILIES if f'{name}{{camera="door"' in page} == FAMILIES
     assert 'xpose_frames_published_total{camera="door"} 6.0' in page
     assert 'xpose_latency_seconds_count{camera="door",stage="total"} 6.0' in page
+    for family in ("detections", "tracks"):
+        assert f'xpose_{family}{{camera="door"}} 1.0' in page
+        assert f'xpose_frames_with_{family}_total{{camera="door"}} 6.0' in page
+    assert 'xpose_best_score{camera="door"} 0.98' in page
 
 
 def test_a_password_is_nowhere_to_be_seen(tmp_path: Path, rtsp_server: Callable) -> None:
@@ -271,3 +287,60 @@ def test_a_terminal_that_is_gone_ends_a_run_like_ctrl_c(tmp_path: Path, rtsp_ser
     with rtsp_server(clip) as server:
         ledgers = Session(Site.of(server.url, name="door"), engine=SpotEngine()).run(hang_up)
     assert len(seen) >= 3 and ledgers["door"].balanced
+
+
+def test_metrics_are_served_over_ipv6(tmp_path: Path) -> None:
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as probe:
+        metrics = f"[::1]:{probe.getsockname()[1]}"
+    clip = str(write_spot_clip(tmp_path / "door.mp4", 1))
+    pages: list[str] = []
+
+    def ask(frame: Any, message: TracksMessage) -> None:
+        if message.sequence == 5:
+            pages.append(urllib.request.urlopen(f"http://{metrics}/metrics").read().decode())
+
+    run(Site.of(clip, metrics=metrics))
+    Session(Site.of(clip, metrics=metrics), engine=SpotEngine()).run(ask)
+    assert 'xpose_frames_published_total{camera="door"} 6.0' in pages[0]
+
+
+def test_a_full_disk_pauses_the_files_and_not_the_tracks(small_disk: Path, tmp_path: Path) -> None:
+    clip = str(write_spot_clip(tmp_path / "door.mp4", 8))
+    metrics, out = f"127.0.0.1:{free_port()}", io.StringIO()
+    outputs = {"record": str(small_disk / "t.parquet"), "overlay": str(small_disk / "o.mp4"), "metrics": metrics}
+    ballast = small_disk / "ballast"
+    pages: list[str] = []
+
+    def fill_and_empty(frame: Any, message: TracksMessage) -> None:
+        if message.sequence == 20:
+            time.sleep(1.5)
+            ballast.write_bytes(bytes(os.statvfs(small_disk).f_bavail * os.statvfs(small_disk).f_frsize))
+        if message.sequence == 70:
+            time.sleep(1.5)
+            pages.append(urllib.request.urlopen(f"http://{metrics}/metrics").read().decode())
+            ballast.unlink()
+            time.sleep(1.5)
+
+    session = Session(Site.of(clip, **outputs), engine=SpotEngine(), report=JsonLines(out, 0.2))
+    ledgers = session.run(fill_and_empty)
+    assert ledgers["door"].published == 120
+    assert 'xpose_output_paused{camera="door",output="record"} 1.0' in pages[0]
+    assert re.search(r'xpose_output_frames_lost_total\{camera="door",output="record"\} [1-9]', pages[0])
+    told = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert any(one["paused"].get("record") == "No space left on device" for one in told)
+    found = set(pq.read_table(small_disk / "t.parquet")["frame"].to_pylist())
+    assert {0, 119} <= found and len(found) < 120
+
+
+def test_a_full_disk_ends_the_camera_where_the_site_wants_that(small_disk: Path, tmp_path: Path) -> None:
+    clip = str(write_spot_clip(tmp_path / "door.mp4", 8))
+
+    def fill(frame: Any, message: TracksMessage) -> None:
+        if message.sequence == 20:
+            disk = os.statvfs(small_disk)
+            (small_disk / "ballast").write_bytes(bytes(disk.f_bavail * disk.f_frsize))
+        time.sleep(0.05)
+
+    site = Site.of(clip, record=str(small_disk / "t.parquet"), when_full="stop")
+    with pytest.raises(SinkError, match="No space left on device"):
+        Session(site, engine=SpotEngine()).run(fill)

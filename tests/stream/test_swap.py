@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import av
 import pytest
 
-from engines import NANO, load
-from engines.prompts import SKELETONS, Skeleton, embed
-from stream.control import ControlError, ask
-from stream.frame import Frame
-from stream.messages import Prompt, TracksMessage
-from stream.session import Session
-from stream.site import Site
+from tests.stream.spot import repeat, write_spot_clip
+from xpose_stream.engines import NANO, load
+from xpose_stream.engines.prompts.bank import SKELETONS, Skeleton, embed
+from xpose_stream.stream.control import ControlError, ask
+from xpose_stream.stream.session import Session
+from xpose_stream.stream.sinks.messages import Prompt, TracksMessage
+from xpose_stream.stream.site import Site
+from xpose_stream.stream.sources.frame import Frame
+from xpose_stream.stream.stop import Stop
 
 CROSSING = Path(__file__).parents[2] / "configs" / "demo" / "crossing.mp4"
 
@@ -24,13 +28,17 @@ CROSSING = Path(__file__).parents[2] / "configs" / "demo" / "crossing.mp4"
 @pytest.fixture(scope="module")
 def legs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A prompt bank that fits the shipped weights and has other shapes: a person's six keypoints below the belt."""
+    return bank_of("legs", 11, tmp_path_factory.mktemp("prompts"))
+
+
+def bank_of(name: str, first: int, folder: Path) -> Path:
+    """A prompt bank of a person's keypoints from number `first` on."""
     person = Skeleton.load(SKELETONS / "person.yaml")
-    below = Skeleton("person", person.keypoints[11:], (), (), person.sigmas[11:])
+    below = Skeleton("person", person.keypoints[first:], (), (), person.sigmas[first:])
     encoder = load(NANO).text_encoder
     assert encoder is not None
-    path = tmp_path_factory.mktemp("prompts") / "legs.safetensors"
-    embed([below], encoder, name="legs").save(path)
-    return path
+    embed([below], encoder, name=name).save(folder / f"{name}.safetensors")
+    return folder / f"{name}.safetensors"
 
 
 @pytest.fixture(scope="module")
@@ -96,14 +104,15 @@ def test_a_prompt_of_the_same_shape_is_used_from_the_next_frame_on(clip: Path, t
     assert ids[0] & ids[1], "the same things are looked for, so their tracks live on"
 
 
-def test_a_prompt_of_another_shape_waits_for_its_engine_while_the_stream_goes_on(
+def test_a_prompt_of_another_shape_is_answered_when_its_engine_is_built_while_the_stream_goes_on(
     clip: Path, tmp_path: Path, legs: Path
 ) -> None:
     stream = Stream(clip, tmp_path, str(legs))
     check_that_nothing_is_lost_or_mixed(stream)
     names = [message.prompt.name for message in stream.messages]
     assert names[0] == "person" and names[-1] == "legs"
-    assert names[stream.answered_after] == "person", "the answer does not wait for the engine"
+    assert names[50] == "person" and stream.answer == Prompt("legs", 2)
+    assert names.index("legs") <= stream.answered_after <= names.index("legs") + 30, "when it is in use"
     assert any(message.tracks for message in stream.messages[names.index("legs") + 20 :])
 
 
@@ -111,3 +120,26 @@ def test_a_prompt_that_cannot_be_had_changes_nothing(clip: Path, tmp_path: Path)
     stream = Stream(clip, tmp_path, "unicorn")
     assert "unicorn" in str(stream.answer)
     assert {message.prompt.version for message in stream.messages} == {1}
+
+
+def test_no_camera_is_opened_anew_while_an_engine_is_built(rtsp_server: Callable[..., Any], tmp_path: Path) -> None:
+    messages: list[TracksMessage] = []
+    stop, endpoint = Stop(), f"ipc://{tmp_path}/control"
+    short = write_spot_clip(tmp_path / "short.mp4", 12, (640, 480), rate=5)  # leaves the compiler some time
+    with rtsp_server(repeat(short, tmp_path / "long.mp4", 50)) as server:
+        session = Session(Site.of(server.url, control=endpoint), must_open=True, stop=stop)
+        running = threading.Thread(target=lambda: session.run(lambda frame, message: messages.append(message)))
+        running.start()
+        try:
+            while len(messages) < 10 and running.is_alive():
+                time.sleep(0.05)
+            answer = ask(endpoint, str(bank_of("shins", 13, tmp_path)))  # for which no other test has an engine built
+            while messages[-1].prompt != answer and running.is_alive():
+                time.sleep(0.05)
+        finally:
+            stop.requested = True
+            running.join()
+    assert answer == Prompt("shins", 2) == messages[-1].prompt
+    assert {message.epoch for message in messages} == {0}
+    frames = [message.frame for message in messages]
+    assert frames == sorted(set(frames)), "the same connection from the first frame to the last"

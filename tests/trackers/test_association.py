@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trackers import Detections, TrackerConfig, compiled
-from trackers.association import DEFAULT_SIGMA, assign, distinct, matches, similarities
-from trackers.state import State
+from xpose_stream.trackers import Detections, TrackerConfig, compiled
+from xpose_stream.trackers.association import DEFAULT_SIGMA, assign, distinct, matches, similarities
+from xpose_stream.trackers.state import State
 
 CONFIG = TrackerConfig()
 SIZE = 100.0

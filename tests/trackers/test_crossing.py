@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trackers import Detections, Tracker, TrackerConfig
+from xpose_stream.trackers import Detections, Tracker, TrackerConfig
 
 RATE = 30
 POSE = np.column_stack([np.tile([-20.0, 0.0, 20.0], 4), np.repeat([-60.0, -20.0, 20.0, 60.0], 3)])

@@ -7,7 +7,7 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
-from trackers import Detections, Tracker, TrackerConfig, Tracks
+from xpose_stream.trackers import Detections, Tracker, TrackerConfig, Tracks
 
 
 def detections(n: int = 3, k: int = 2) -> Detections:

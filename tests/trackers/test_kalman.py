@@ -9,8 +9,8 @@ from filterpy.kalman import KalmanFilter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trackers import compiled
-from trackers.kalman import BODY, POINT, Motion
+from xpose_stream.trackers import compiled
+from xpose_stream.trackers.kalman import BODY, POINT, Motion
 
 PLAIN = np.array([[0.0], [1], [0], [0]]) * np.ones(3)  # Gaussian noise, points alike, nothing learnt
 STILL = np.zeros(2)  # bodies whose velocity does not change

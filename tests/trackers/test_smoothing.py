@@ -9,8 +9,8 @@ import pytest
 from filterpy.common import Q_continuous_white_noise
 from filterpy.kalman import KalmanFilter
 
-from trackers import TrackerConfig, smoothing
-from trackers.smoothing import _both_ways, smooth
+from xpose_stream.trackers import TrackerConfig, compiled, smoothing
+from xpose_stream.trackers.smoothing import _both_ways, smooth
 
 SIZE = 200.0
 
@@ -77,3 +77,15 @@ def test_constant_velocity_equals_filterpys_rts_smoother(monkeypatch: pytest.Mon
         x, p, _, _ = kf.rts_smoother(np.array(means), np.array(covariances), steps, noises)
         np.testing.assert_allclose(position[:, point, 0], x[:, 0], atol=1e-6)
         np.testing.assert_allclose(variance[:, point], p[:, 0, 0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("config", [TrackerConfig(), TrackerConfig(damping=math.inf), TrackerConfig.preset("mocap")])
+def test_compiled_smoothing_equals_numpys(config: TrackerConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("numba")
+    times, truth, measured = swing()
+    measured[50:70, 1] = np.nan
+    ours = smooth(times, measured, np.linspace(180, 220, 200), truth.mean(1), config)
+    monkeypatch.setattr(compiled, "AVAILABLE", False)
+    theirs = smooth(times, measured, np.linspace(180, 220, 200), truth.mean(1), config)
+    for name in ("keypoints", "velocities", "variances"):
+        np.testing.assert_allclose(getattr(ours, name), getattr(theirs, name), rtol=1e-8, atol=1e-8)

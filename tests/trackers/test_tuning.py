@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trackers import TrackerConfig
-from trackers.tuning import Way, fit, surprise
+from xpose_stream.trackers import TrackerConfig
+from xpose_stream.trackers.tuning import Way, fit, surprise
 
 
 def way(noise: float, seed: int = 0) -> Way:

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-import training.world  # noqa: F401  it says how MuJoCo renders, before a test imports that
-from training.shard import Shard, write_shard
+import xpose_stream.training.world  # noqa: F401  it says how MuJoCo renders, before a test imports that
+from xpose_stream.training.data.shard import Shard, write_shard
 
 POSE = np.array(
     (

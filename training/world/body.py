@@ -12,8 +12,8 @@ from functools import cached_property
 
 import numpy as np
 
-from training.world.draw import Draw
-from training.world.texture import colour
+from xpose_stream.training.world.draw import Draw
+from xpose_stream.training.world.texture import colour
 
 PATTERNS = 24
 UPRIGHT = np.eye(3)

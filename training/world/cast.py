@@ -7,13 +7,13 @@ from typing import Protocol
 
 import numpy as np
 
-from training.world.arm import reach, sculpt
-from training.world.body import Body, Paint, Placed
-from training.world.draw import Draw
-from training.world.figure import PART, Figure
-from training.world.furniture import chair
-from training.world.pose import Gait, rotations, walk, within_limits
-from training.world.quadruped import Animal, Trot, trot
+from xpose_stream.training.world.arm import reach, sculpt
+from xpose_stream.training.world.body import Body, Paint, Placed
+from xpose_stream.training.world.draw import Draw
+from xpose_stream.training.world.figure import PART, Figure
+from xpose_stream.training.world.furniture import chair
+from xpose_stream.training.world.pose import Gait, rotations, walk, within_limits
+from xpose_stream.training.world.quadruped import Animal, Trot, trot
 
 DISTANCE = 4.5  # m, of the camera from the middle of the room
 HALF_VIEW = np.tan(np.radians(18)) * 4 / 3  # half the width of what it sees, per metre ahead

@@ -7,18 +7,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.world.aircraft import aeroplane, drone
-from training.world.arm import robot_arm
-from training.world.bird import bird
-from training.world.body import Body
-from training.world.draw import Draw
-from training.world.furniture import chair, desk_lamp, table
-from training.world.hand import hand
-from training.world.mug import mug
-from training.world.pose import person
-from training.world.quadruped import quadruped
-from training.world.rope import rope
-from training.world.vehicle import bicycle, car
+from xpose_stream.training.world.aircraft import aeroplane, drone
+from xpose_stream.training.world.arm import robot_arm
+from xpose_stream.training.world.bird import bird
+from xpose_stream.training.world.body import Body
+from xpose_stream.training.world.draw import Draw
+from xpose_stream.training.world.furniture import chair, desk_lamp, table
+from xpose_stream.training.world.hand import hand
+from xpose_stream.training.world.mug import mug
+from xpose_stream.training.world.pose import person
+from xpose_stream.training.world.quadruped import quadruped
+from xpose_stream.training.world.rope import rope
+from xpose_stream.training.world.vehicle import bicycle, car
 
 
 @dataclass(frozen=True, slots=True)

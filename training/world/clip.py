@@ -1,11 +1,11 @@
 """The demo clips: persons who walk through a room and cross each other, with the truth of every frame.
 
-    python -m training.world.clip
-    python -m training.world.clip --company --out configs/demo/company.mp4
+    python -m xpose_stream.training.world.clip
+    python -m xpose_stream.training.world.clip --company --out configs/demo/company.mp4
 
 Bodies, clothes, textures and walking styles are those of the test split. The video is H.264 without B-frames and with a
-key frame every second, so that it can be served as it is; the truth is JSON as `training.truth.Truth.load` reads it,
-its pixels as in `truth.Truth`.
+key frame every second, so that it can be served as it is; the truth is JSON as
+`training.exam.truth.Truth.load` reads it, its pixels as in `truth.Truth`.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ import numpy as np
 import typer
 from rich.progress import track
 
-from engines.prompts import find_skeletons
-from training.world.cast import DISTANCE, Actor, Robot, company, walkers
-from training.world.draw import Draw
-from training.world.render import Renderer
-from training.world.scene import Camera, Scene
-from training.world.texture import texture
-from training.world.truth import Truth, truth
+from xpose_stream.engines.prompts.bank import find_skeletons
+from xpose_stream.training.world.cast import DISTANCE, Actor, Robot, company, walkers
+from xpose_stream.training.world.draw import Draw
+from xpose_stream.training.world.render import Renderer
+from xpose_stream.training.world.scene import Camera, Scene
+from xpose_stream.training.world.texture import texture
+from xpose_stream.training.world.truth import Truth, truth
 
 WIDTH, HEIGHT, RATE, SECONDS = 640, 480, 30, 24
 FOV = np.radians(36)

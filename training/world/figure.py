@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from training.world.body import Body, Keypoint, Paint, Point, Solid, turn
-from training.world.draw import Draw
-from training.world.texture import colour
+from xpose_stream.training.world.body import Body, Keypoint, Paint, Point, Solid, turn
+from xpose_stream.training.world.draw import Draw
+from xpose_stream.training.world.texture import colour
 
 # name, parent; the first is the pelvis, which carries the person through the world
 PARTS: tuple[tuple[str, str | None], ...] = (

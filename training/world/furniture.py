@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from training.world.body import Body, Paint, Sculptor, turn
-from training.world.draw import Draw
+from xpose_stream.training.world.body import Body, Paint, Sculptor, turn
+from xpose_stream.training.world.draw import Draw
 
 LEGS = (("left front", 1, 1), ("right front", 1, -1), ("left rear", -1, 1), ("right rear", -1, -1))
 

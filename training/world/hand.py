@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from training.world.body import Body, Paint, Point, Sculptor, turn
-from training.world.draw import Draw
+from xpose_stream.training.world.body import Body, Paint, Point, Sculptor, turn
+from xpose_stream.training.world.draw import Draw
 
 # name: root across the palm and along it (shares of the palm), lengths of the three bones (m)
 FINGERS = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from training.world.draw import Draw
+from xpose_stream.training.world.draw import Draw
 
 
 def expose(draw: Draw, rgb: np.ndarray) -> np.ndarray:

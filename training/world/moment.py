@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.world.body import PATTERNS, Body, Placed
-from training.world.category import TRAINED, Category
-from training.world.draw import Draw
-from training.world.scene import Camera, Scene
-from training.world.texture import colour
-from training.world.truth import extent
+from xpose_stream.training.world.body import PATTERNS, Body, Placed
+from xpose_stream.training.world.category import TRAINED, Category
+from xpose_stream.training.world.draw import Draw
+from xpose_stream.training.world.scene import Camera, Scene
+from xpose_stream.training.world.texture import colour
+from xpose_stream.training.world.truth import extent
 
 # sides of a body in the picture, as hundredths of its height: less is not worth a keypoint
 LEAST_LONG, LEAST_SHORT = 40, 7

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.world.body import Body
-from training.world.draw import Draw
-from training.world.figure import PART, PARTS, Build, Figure
+from xpose_stream.training.world.body import Body
+from xpose_stream.training.world.draw import Draw
+from xpose_stream.training.world.figure import PART, PARTS, Build, Figure
 
 _SIDE = np.array([-1.0 if name.startswith("right") else 1.0 for name, _ in PARTS])
 # rotation about +y takes a hanging limb backward, a trunk forward

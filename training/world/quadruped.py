@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.world.body import Body, Paint, Sculptor, turn
-from training.world.draw import Draw
+from xpose_stream.training.world.body import Body, Paint, Sculptor, turn
+from xpose_stream.training.world.draw import Draw
 
 SIDES = (("left", 1), ("right", -1))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import mujoco
 import numpy as np
 
-from training.world.scene import Scene
+from xpose_stream.training.world.scene import Scene
 
 
 @dataclass(frozen=True, slots=True)

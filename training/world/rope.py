@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from training.world.body import Body, Paint, Sculptor, turn
-from training.world.draw import Draw
+from xpose_stream.training.world.body import Body, Paint, Sculptor, turn
+from xpose_stream.training.world.draw import Draw
 
 LINKS = 20
 MARKS = {0: "knot", 5: "first quarter", 10: "middle", 15: "last quarter", 20: "loose end"}

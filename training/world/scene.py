@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import mujoco
 import numpy as np
 
-from training.world.body import PATTERNS, Paint, Placed
-from training.world.draw import Draw
-from training.world.texture import texture
+from xpose_stream.training.world.body import PATTERNS, Paint, Placed
+from xpose_stream.training.world.draw import Draw
+from xpose_stream.training.world.texture import texture
 
 SOLIDS = 480
 PATTERN_SIZE = 32

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from training.world.draw import Draw
+from xpose_stream.training.world.draw import Draw
 
 Weave = Callable[[Draw, int], np.ndarray]
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.world.body import Placed
-from training.world.scene import Camera, Scene
+from xpose_stream.training.world.body import Placed
+from xpose_stream.training.world.scene import Camera, Scene
 
 MIN_VISIBLE = 3
 MIN_AREA = 100.0

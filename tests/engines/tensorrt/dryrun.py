@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from engines.backends import tensorrt
+from xpose_stream.engines.backends import tensorrt
 
 
 @dataclass

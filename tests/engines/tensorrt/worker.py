@@ -16,12 +16,12 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor, nn
 
-from engines import load
-from engines.backends.tensorrt import export
-from engines.engine import fold_batch_norms
-from engines.parity import difference
-from engines.xpose import XPose, XPoseConfig, XPoseOutput
 from tests.engines.tensorrt.fake import FakeTensorRT, install
+from xpose_stream.engines import load
+from xpose_stream.engines.backends.tensorrt import export
+from xpose_stream.engines.engine import fold_batch_norms
+from xpose_stream.engines.parity import difference
+from xpose_stream.engines.xpose import XPose, XPoseConfig, XPoseOutput
 
 NANO = "configs/models/xpose-nano.safetensors"
 

@@ -1,0 +1,1 @@
+"""What is asked for: prompts in words and by example, embedded into banks."""

@@ -1,0 +1,206 @@
+"""A dense first guess: where rows that prompts give, laid against what the backbone sees, say that something may be.
+
+Words give rows through `Rows`, a memory of what the weights know; examples are rows themselves: what a marked keypoint
+looks like. Rows against maps at stride 4 make heat: of centres, from which queries with boxes are taken, and of
+keypoints, whose heat near where they are expected gives their first references and how far these are to be trusted.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from xpose_stream.engines.xpose import likeness
+from xpose_stream.engines.xpose.config import XPoseConfig
+from xpose_stream.engines.xpose.looks import LOOK, Maps, correlate, lay_out
+from xpose_stream.engines.xpose.mobilenet import HIDDEN
+
+LOOK_GAIN = 8.0
+SHARP, ALIKE = 40.0, 0.75  # of the memory: how much more the nearest word counts, and how near it has to be
+PEAKED = 4.0  # power of the heat: between its mean (1) and its peak
+REACH = 0.08  # of the box's longer side: how far from where it is expected a keypoint is looked for
+PLACE = {"heat": HIDDEN + 1, "look": LOOK, "shift": 2 * (HIDDEN + 1), "place": 2, "reach": 1}  # a keypoint's row
+THING = {"centre": HIDDEN + 1, "look": LOOK, "box": 4 * (2 * HIDDEN + 1)}  # an instance's row
+
+
+class Rows(nn.Module):
+    """What words mean: the rows of the nearest one that is known, by the cosine of meanings; else `nothing`."""
+
+    anchors: Tensor
+    start: Tensor
+    free: Tensor
+    nothing: Tensor
+    gain: Tensor
+
+    def __init__(self, known: int, meaning: int, parts: dict[str, int]) -> None:
+        super().__init__()
+        self.parts = parts
+        width = sum(parts.values())
+        self.register_buffer("anchors", torch.zeros(known, meaning))  # of length 1
+        self.register_buffer("start", torch.zeros(known, width))
+        self.register_buffer("nothing", torch.zeros(width))
+        self.register_buffer("free", torch.ones(known, 1))  # 0 where the start is better than what could be learned
+        self.learned = nn.Parameter(torch.zeros(known, width))
+        # Looks are of length 1 and MoveNet's hidden layers are not: what is learned of both is to have one size.
+        gains = [LOOK_GAIN if name == "look" else 1.0 for name in parts]
+        gain = torch.cat([torch.full((size,), gain) for gain, size in zip(gains, parts.values(), strict=True)])
+        self.register_buffer("gain", gain, persistent=False)
+
+    def forward(self, meaning: Tensor) -> dict[str, Tensor]:
+        """Meanings [..., P] to the parts of their rows."""
+        alike = F.normalize(meaning, dim=-1) @ self.anchors.T
+        weight = F.pad(SHARP * (alike - ALIKE), (0, 1)).softmax(-1)
+        rows = weight @ torch.cat((self.start + self.free * self.learned * self.gain, self.nothing.unsqueeze(0)))
+        own = weight[..., :-1] @ (1 - self.free)
+        return dict(zip(self.parts, rows.split(list(self.parts.values()), -1), strict=True)) | {"own": own}
+
+
+class Guessed(NamedTuple):
+    """Of C classes with K keypoints each: what the maps say of all places."""
+
+    maps: Maps
+    things: dict[str, Tensor]  # rows [B, C, n]
+    places: dict[str, Tensor]  # rows [B, C, K, n]
+    centre: Tensor  # [B, C, N] logits
+    heat: Tensor  # [B, C, K, N] logits
+    looks: likeness.Looks | None
+
+
+class Candidates(NamedTuple):
+    """The best peaks of the centres."""
+
+    logits: Tensor  # [B, Q, C]
+    boxes: Tensor  # [B, Q, 4] cx, cy, w, h as fractions
+
+
+class First(NamedTuple):
+    """First references of groups' keypoints."""
+
+    points: Tensor  # [B, G, K, 2] as fractions
+    unit: Tensor  # [B, G, K, 2] how far they may be off, as fractions
+    clues: Tensor  # [B, G, K, 2] of how far they are to be trusted
+    own: Tensor  # [B, G, K, 1] how far, 0..1, their heat is MoveNet's own
+
+
+class Guess(nn.Module):
+    """See the module."""
+
+    def __init__(self, config: XPoseConfig) -> None:
+        super().__init__()
+        things, places = config.guess
+        self.meaning, self.queries = config.prompt_dim, config.guess_queries
+        self.things = Rows(things, config.prompt_dim, THING)
+        self.places = Rows(places, config.prompt_dim, PLACE)
+        self.trust = nn.Linear(2, config.hidden_dim)
+
+    def forward(
+        self, dense: list[Tensor], size: tuple[int, int], instances: Tensor, keypoints: Tensor
+    ) -> Guessed:
+        """`dense` as the backbone gives it of images of `size` px (height, width), prompts [B, C, P], [B, C, K, P]."""
+        maps = lay_out(dense, size)
+        instances, keypoints, shown = likeness.split(instances, keypoints, self.meaning)
+        things, places = self.things(instances), self.places(keypoints)
+        looks = torch.cat((things["look"].unsqueeze(2), places["look"]), 2).flatten(1, 2)
+        seen = correlate(looks, maps.looks, maps.size).unflatten(1, (keypoints.shape[1], -1))  # B, C, 1 + K, N
+        centre = against(things["centre"], maps.centre) + seen[:, :, 0]
+        heat = against(places["heat"].flatten(1, 2), maps.heat).view_as(seen[:, :, 1:]) + seen[:, :, 1:]
+        if shown is not None:
+            like, share = likeness.alike(shown, maps), shown.share
+            centre = centre + share * (like.centre - centre)
+            heat = heat + share.unsqueeze(-1) * (like.heat - heat)
+        return Guessed(maps, things, places, centre, heat, shown)
+
+    def candidates(self, guessed: Guessed) -> Candidates:
+        """The best of the local maxima, with the boxes of the class they are surest of."""
+        size = guessed.maps.size
+        logits = guessed.centre.unflatten(-1, size)
+        peak = logits >= F.max_pool2d(logits, 3, 1, 1)
+        best, label = logits.masked_fill(~peak, -torch.inf).amax(1).flatten(1), guessed.centre.argmax(1)
+        cell = best.topk(self.queries, sorted=True).indices  # B, Q
+        classes = label.gather(1, cell)
+        boxes = self.boxes(guessed, cell, classes)
+        return Candidates(pick(guessed.centre, cell).transpose(1, 2), boxes)
+
+    def boxes(self, guessed: Guessed, cell: Tensor, classes: Tensor) -> Tensor:
+        """Boxes [B, T, 4] that the maps have for classes [B, T] in cells [B, T]."""
+        size = guessed.maps.size
+        rows = rows_of(guessed.things["box"], classes).unflatten(-1, (4, -1))  # B, T, 4, n
+        hidden = pick(guessed.maps.box, cell).transpose(1, 2)  # B, T, 2 * HIDDEN
+        dy, dx, tall, wide = ((rows[..., :-1] * hidden.unsqueeze(2)).sum(-1) + rows[..., -1]).unbind(-1)
+        row = torch.div(cell, size[1], rounding_mode="floor")
+        parts = (cell - row * size[1] + dx, row + dy, wide.clamp(min=1.0), tall.clamp(min=1.0))
+        boxes = torch.stack(parts, -1) / hidden.new_tensor(guessed.maps.extent * 2)
+        if guessed.looks is not None:
+            share, sizes = (rows_of(part, classes) for part in (guessed.looks.share, guessed.looks.size))
+            cells = torch.stack((cell - row * size[1], row), -1) + 0.5
+            shown = torch.cat((cells / hidden.new_tensor(guessed.maps.extent), sizes), -1)
+            boxes = boxes + share * (shown - boxes)
+        return boxes.clamp(0.002, 1.0)
+
+    def first(self, guessed: Guessed, boxes: Tensor, classes: Tensor) -> First:
+        """First references for groups' boxes [B, G, 4] of classes [B, G]: the mean of the heat near where keypoints are
+        expected, and its spread.
+        """
+        size = guessed.maps.size
+        height, width = size
+        scale = boxes.new_tensor(guessed.maps.extent)  # fractions to cells
+        place = {name: rows_of(part.flatten(2), classes).unflatten(-1, part.shape[2:]) for name, part in
+                 guessed.places.items() if name in ("shift", "place", "reach", "own")}  # B, G, K, n
+        if guessed.looks is not None:  # whose keypoints are expected where the example has them
+            by_looks = rows_of(guessed.looks.share, classes).unsqueeze(2)
+            shown = rows_of(guessed.looks.place.flatten(2), classes).unflatten(-1, (-1, 2))
+            place["shift"] = place["shift"] * (1 - by_looks)
+            place["place"] = place["place"] + by_looks * (shown - place["place"])
+            place["reach"] = place["reach"] + by_looks * (likeness.FAR - place["reach"])
+            place["own"] = place["own"] * (1 - by_looks)
+        expected = self._expected(guessed.maps, boxes, place, scale)  # cells
+        longest = (boxes[..., 2:] * scale).amax(-1, keepdim=True)
+        sigma = REACH * longest * place["reach"][..., 0].clamp(-2.0, 3.0).exp() + 1.0  # B, G, K
+        own = F.one_hot(classes, guessed.heat.shape[1]).to(boxes.dtype)
+        heat = (own @ F.logsigmoid(guessed.heat).flatten(2)).unflatten(-1, guessed.heat.shape[2:])  # B, G, K, N
+        x, y = (torch.arange(side, device=boxes.device, dtype=boxes.dtype) + 0.5 for side in (width, height))
+        away_x, away_y = (
+            ((axis - expected[..., i : i + 1]) / sigma.unsqueeze(-1)).square() / 2 for i, axis in enumerate((x, y))
+        )
+        near = heat.unflatten(-1, size) - away_y.unsqueeze(-1) - away_x.unsqueeze(-2)
+        share = (PEAKED * near).flatten(-2).softmax(-1).unflatten(-1, size)
+        across, down = share.sum(-2), share.sum(-1)
+        mean = torch.stack(((across * x).sum(-1), (down * y).sum(-1)), -1)  # B, G, K, 2
+        square = (across * x.square()).sum(-1) + (down * y.square()).sum(-1)
+        spread = (square - mean.square().sum(-1)).clamp(min=0.25).sqrt().unsqueeze(-1)
+        peak = (share.flatten(-2) * heat).sum(-1, keepdim=True)
+        clues = torch.cat(((spread / longest.unsqueeze(-1)).log(), peak / 4), -1)
+        unit = spread if guessed.looks is None else spread * (1 - by_looks)  # the decoder knows nothing of looks
+        return First(mean / scale, unit / scale, clues, place["own"])
+
+    def decided(self, guessed: Guessed) -> Tensor | float:
+        """What part [B, 1 | G, C] of a class's logit the decoder may add to: not what is known by looks alone."""
+        return 1.0 if guessed.looks is None else (1 - guessed.looks.share).transpose(1, 2)
+
+    def _expected(self, maps: Maps, boxes: Tensor, place: dict[str, Tensor], scale: Tensor) -> Tensor:
+        """Where keypoints [B, G, K, 2] are expected, in cells: as the map of shifts says at the box's centre."""
+        centre = boxes[..., :2]
+        grid = (2 * centre * (scale / scale.new_tensor(maps.size[::-1])) - 1).unsqueeze(1)
+        hidden = F.grid_sample(maps.shift.unflatten(-1, maps.size), grid, align_corners=False)[:, :, 0].transpose(1, 2)
+        rows = place["shift"].unflatten(-1, (2, -1))  # B, G, K, 2 (y, x), n
+        shift = (rows[..., :-1] @ hidden[:, :, None, :, None]).squeeze(-1) + rows[..., -1]
+        extent = (boxes[..., 2:] * scale).unsqueeze(2)
+        return centre.unsqueeze(2) * scale + shift.flip(-1) - 0.5 + place["place"] * extent
+
+
+def against(rows: Tensor, hidden: Tensor) -> Tensor:
+    """Rows [B, M, n + 1], the last number a bias, at all cells of hidden [B, n, N]: [B, M, N]."""
+    return rows[..., :-1] @ hidden + rows[..., -1:]
+
+
+def pick(maps: Tensor, cell: Tensor) -> Tensor:
+    """Maps [B, n, N] at cells [B, T]: [B, n, T]."""
+    return maps.gather(2, cell.unsqueeze(1).expand(-1, maps.shape[1], -1))
+
+
+def rows_of(rows: Tensor, classes: Tensor) -> Tensor:
+    """Rows [B, C, n] of classes [B, T]: [B, T, n]."""
+    return rows.gather(1, classes.unsqueeze(-1).expand(-1, -1, rows.shape[-1]))

@@ -1,0 +1,1 @@
+"""Recordings in the files of other programs: a module for each format."""

@@ -1,0 +1,1 @@
+"""What becomes of tracks: messages, and the outputs that take them."""

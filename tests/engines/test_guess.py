@@ -1,0 +1,114 @@
+"""The dense first guess: rows of words, looks of examples, and where they say that something is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from xpose_stream.engines.xpose import XPose, XPoseConfig
+from xpose_stream.engines.xpose.guess import PLACE, Guess, Guessed, Rows
+from xpose_stream.engines.xpose.likeness import EXTRA, PATCH, SHOTS, Looks, alike, join, looks_at, split
+from xpose_stream.engines.xpose.looks import LOOKS, lay_out
+from xpose_stream.engines.xpose.mobilenet import HIDDEN
+
+SIZE = 64, 96  # px
+CONFIG = replace(
+    XPoseConfig.eyes(), widths=(8,) * 5 + (8,) * 13, guess=(2, 3), guess_queries=4, num_queries=8, num_groups=2
+)
+
+
+def dense(seed: int = 0) -> list[torch.Tensor]:
+    chance = torch.Generator().manual_seed(seed)
+    cells = [(SIZE[0] // s, SIZE[1] // s) for s in (4, 8, 16, 16)]
+    looks = [torch.randn(1, c, *size, generator=chance) for c, size in zip(LOOKS, cells, strict=True)]
+    return [torch.zeros(1, 5 * HIDDEN, *cells[0]), *looks]
+
+
+def test_a_known_word_has_its_row_and_another_has_nothing() -> None:
+    rows = Rows(2, 4, {"a": 3})
+    rows.anchors.copy_(torch.eye(4)[:2])
+    rows.start.copy_(torch.tensor(((1.0, 2, 3), (4, 5, 6))))
+    rows.nothing.copy_(torch.full((3,), -9.0))
+    found = rows(torch.tensor(((2.0, 0, 0, 0), (0, 0, 1, 0))))["a"]
+    torch.testing.assert_close(found[0], torch.tensor((1.0, 2, 3)), atol=1e-2, rtol=0)
+    torch.testing.assert_close(found[1], torch.full((3,), -9.0), atol=1e-2, rtol=0)
+
+
+def test_rows_tell_how_far_they_are_movenets_own() -> None:
+    rows = Rows(2, 4, {"heat": 3})
+    rows.anchors.copy_(torch.eye(4)[:2])
+    rows.free[0] = 0.0
+    own = rows(torch.eye(4)[:3])["own"][:, 0]
+    torch.testing.assert_close(own, torch.tensor((1.0, 0.0, 0.0)), atol=1e-3, rtol=0)
+
+
+def test_what_is_better_as_it_was_does_not_learn() -> None:
+    rows = Rows(2, 2, {"a": 1})
+    rows.anchors.copy_(torch.eye(2))
+    rows.free[0] = 0.0
+    rows(torch.eye(2))["a"].sum().backward()
+    assert rows.learned.grad is not None
+    assert rows.learned.grad[0].abs().max() < 1e-6 < rows.learned.grad[1].abs().max()
+
+
+def test_a_keypoint_is_guessed_at_the_peak_of_its_heat_near_where_it_is_expected() -> None:
+    guess, maps = Guess(CONFIG), lay_out(dense(), SIZE)
+    height, width = maps.size
+    heat = torch.full((1, 1, 2, height, width), -8.0)
+    heat[0, 0, 0, 6, 9] = 4.0
+    heat[0, 0, 0, 15, 23] = 6.0  # too far away
+    places = {name: torch.zeros(1, 1, 2, size) for name, size in (PLACE | {"own": 1}).items()}
+    guessed = Guessed(maps, {}, places, torch.zeros(1, 1, height * width), heat.flatten(3), None)
+    box = torch.tensor([[[10 / width, 6 / height, 8 / width, 8 / height]]])
+    first = guess.first(guessed, box, torch.zeros(1, 1, dtype=torch.long))
+    cells = first.points * torch.tensor((width, height))
+    torch.testing.assert_close(cells[0, 0, 0], torch.tensor((9.5, 6.5)), atol=0.2, rtol=0)
+    # the other one has no heat, so it stays where it is expected, and may be farther off
+    torch.testing.assert_close(cells[0, 0, 1], torch.tensor((9.5, 5.5)), atol=0.2, rtol=0)
+    assert first.unit[0, 0, 1, 0] >= first.unit[0, 0, 0, 0]
+
+
+def test_looks_are_found_again_where_the_picture_was_shifted() -> None:
+    seen = dense()
+    points = torch.tensor(((0.30, 0.40), (0.42, 0.52)))
+    rows = looks_at(seen, SIZE[::-1], points).unsqueeze(1).expand(-1, SHOTS, -1)
+    place = (points - points.mean(0)) / 0.3
+    size, all_of_it = torch.full((1, 1, 2), 0.3), torch.ones(1, 1, 1)
+    looks = Looks(rows[None, None], place[None, None], size, all_of_it, torch.ones(1, 1, 2))
+    moved = [seen[0], *(torch.roll(look, 16 // s, 3) for look, s in zip(seen[1:], (4, 8, 16, 16), strict=True))]
+    maps = lay_out(moved, SIZE)
+    like = alike(looks, maps)
+    for k, point in enumerate(points):
+        row, column = divmod(int(like.heat[0, 0, k].argmax()), maps.size[1])
+        found = torch.tensor(((column + 0.5) / maps.extent[0], (row + 0.5) / maps.extent[1]))
+        assert (found - point - torch.tensor((16 / SIZE[1], 0))).abs().max() < 0.05
+    row, column = divmod(int(like.centre[0, 0].argmax()), maps.size[1])
+    found = torch.tensor(((column + 0.5) / maps.extent[0], (row + 0.5) / maps.extent[1]))
+    assert (found - points.mean(0) - torch.tensor((16 / SIZE[1], 0))).abs().max() < 0.15
+
+
+def test_a_prompt_with_looks_is_taken_apart_as_it_was_joined() -> None:
+    meaning, rows = torch.randn(1, 3, 4), torch.randn(1, 3, SHOTS, PATCH)
+    place, known = torch.randn(1, 3, 2), torch.ones(1, 3, 1)
+    instance = join(torch.randn(1, 4), torch.zeros(1, SHOTS, PATCH), torch.rand(1, 2), torch.full((1, 1), 0.5))
+    keypoints = join(meaning, rows, place, known)
+    assert keypoints.shape[-1] == 4 + EXTRA
+    _, back, looks = split(instance[None], keypoints[None], 4)
+    assert looks is not None
+    torch.testing.assert_close(back[0], meaning)
+    torch.testing.assert_close(looks.rows[0], rows)
+    assert float(looks.share[0, 0, 0]) == 0.5
+
+
+@pytest.mark.parametrize("extra", (0, EXTRA))
+@pytest.mark.parametrize("size", ((64, 96), (50, 70)))
+def test_the_model_takes_prompts_of_both_kinds_and_any_size(extra: int, size: tuple[int, int]) -> None:
+    config = replace(CONFIG, widths=XPoseConfig.eyes().widths)
+    model = XPose(config).eval()
+    instances, keypoints = torch.randn(2, 128 + extra), torch.randn(2, 3, 128 + extra)
+    with torch.no_grad():
+        out = model(torch.randn(1, 3, *size), instances, keypoints)
+    assert out.keypoints.shape == (1, 2, 3, 2)
+    assert all(part.isfinite().all() for part in out.parts)

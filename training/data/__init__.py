@@ -1,0 +1,1 @@
+"""Pictures with their truth: rendered banks, annotated photographs, mixed into batches."""

@@ -1,0 +1,1 @@
+"""Labels for photographs by models that others trained."""
