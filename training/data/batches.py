@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, Queue
@@ -18,12 +18,13 @@ from xpose_stream.engines.prompts.example import MEAN, SPREAD
 from xpose_stream.training.data.colour import degrade, recolour
 from xpose_stream.training.data.dataset import DataError
 from xpose_stream.training.data.mixture import Mixture
-from xpose_stream.training.data.picture import Picture, crop, mirror
+from xpose_stream.training.data.picture import Picture, crop, join, mirror
 from xpose_stream.training.data.targets import Targets
 
 PLAIN = 0.6  # share of pictures whose crop is as large as can be and undistorted
 NARROWEST, WIDEST = 0.7, 1.3  # side of the other crops relative to that
 DISTORTION = 0.12
+TILED = 0.2  # share of images that show several pictures
 CUT = 0.5  # share of pictures of another shape that are cut; the others are shown whole, the rest filled
 AHEAD = 4  # batches made before they are asked for
 
@@ -44,7 +45,7 @@ class Batch:
 
 def batches(
     data: Mixture, batch: int, sides: tuple[int, int], seed: int, seen: int = 0, rank: int = 0, ranks: int = 1
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """Endless augmented batches, made ahead in a thread.
 
     Every pass takes the pictures that the bank then holds in a new order, of which each rank gets its part. Everything
@@ -77,11 +78,15 @@ def _batches(
             # The same shape on all ranks: they wait for each other.
             size = sizes[np.random.default_rng((seed, seen, 1)).choice(len(sizes), p=shares)]
             rng = np.random.default_rng((seed, seen, 2, rank))
+            read = [_readable(data, index, rng) for index in order[start : start + batch].tolist()]
             pictures, known = [], []
-            for index in order[start : start + batch].tolist():
-                index, picture = _readable(data, index, rng)
-                pictures.append(augment(picture, size, data.mirrored, rng))
-                known.append(data.known(index))
+            for one in range(batch):
+                shown, rows = [one], tiling(size, rng)
+                shown += rng.integers(batch, size=sum(map(len, rows)) - 1).tolist()
+                views = iter(shown)
+                tiles = [[augment(read[next(views)][1], tile, data.mirrored, rng) for tile in row] for row in rows]
+                pictures.append(join(tiles))
+                known.append(np.all([data.known(read[i][0]) for i in shown], axis=0))
             yield collate(pictures, np.stack(known))
             seen += together
 
@@ -106,6 +111,20 @@ def augment(picture: Picture, size: tuple[int, int], mirrored: NDArray[np.int64]
     picture = crop(picture, random_window(picture.size, size, rng), size, fill)
     rgb = degrade(recolour(picture.rgb, rng), rng)
     return Picture(rgb, picture.boxes, picture.keypoints, picture.classes, picture.ignore, trust=picture.trust)
+
+
+def tiling(size: tuple[int, int], rng: np.random.Generator) -> list[list[tuple[int, int]]]:
+    """Heights and widths of the tiles of an image, row by row: mostly one, else two or four.
+
+    Source: the mosaics of YOLOv4 (Bochkovskiy et al., 2020); things are smaller there, cut by edges, and several.
+    """
+    height, width = size
+    if rng.random() >= TILED:
+        return [[size]]
+    down, across = ((1, 2), (2, 1), (2, 2))[int(rng.integers(3))]
+    tall, wide = (round(side * rng.uniform(0.35, 0.65)) for side in size)
+    heights, widths = [height] if down == 1 else [tall, height - tall], [width] if across == 1 else [wide, width - wide]
+    return [[(h, w) for w in widths] for h in heights]
 
 
 def random_window(
@@ -167,7 +186,7 @@ def normalise(rgb: Tensor) -> Tensor:
     return planes.float().sub_(mean).mul_(1 / spread)
 
 
-def _ahead(items: Iterator[Batch]) -> Iterator[Batch]:
+def _ahead(items: Iterator[Batch]) -> Generator[Batch, None, None]:
     """The same items, made up to AHEAD in advance by a thread."""
     waiting: Queue[Batch | BaseException] = Queue(AHEAD)
     closed = Event()
@@ -180,7 +199,8 @@ def _ahead(items: Iterator[Batch]) -> Iterator[Batch]:
         except BaseException as error:  # handed to the one who waits for the next item
             waiting.put(error)
 
-    Thread(target=work, daemon=True, name="batches").start()
+    worker = Thread(target=work, daemon=True, name="batches")
+    worker.start()
     try:
         while True:
             item = waiting.get()
@@ -192,3 +212,4 @@ def _ahead(items: Iterator[Batch]) -> Iterator[Batch]:
         with suppress(Empty):
             while True:
                 waiting.get_nowait()  # lets the thread see that it is over
+        worker.join()  # one that still computes when the interpreter ends aborts the process

@@ -1,4 +1,4 @@
-"""A picture with the instances in it, and the two ways of moving both together: mirror and crop."""
+"""A picture with the instances in it, and the ways of moving both together: mirror, crop and join."""
 
 from __future__ import annotations
 
@@ -94,3 +94,28 @@ def crop(
     boxes = left.reshape(-1, 4).astype(np.float32)
     trust = None if picture.trust is None else picture.trust[seen]
     return Picture(rgb, boxes[seen], keypoints[seen], picture.classes[seen], ignore[seen], trust=trust)
+
+
+def join(rows: Sequence[Sequence[Picture]]) -> Picture:
+    """Pictures beside and below each other as one; those of a row are equally high, and all rows equally wide."""
+    if len(rows) == 1 == len(rows[0]):
+        return rows[0][0]
+    boxes, keypoints, trust, tiles = [], [], [], [tile for row in rows for tile in row]
+    top = 0
+    for row in rows:
+        left = 0
+        for tile in row:
+            corner = np.array((left, top), np.float32)
+            boxes.append(tile.boxes + np.tile(corner, 2))
+            keypoints.append(tile.keypoints + np.append(corner, np.float32(0)))
+            trust.append(np.ones(tile.keypoints.shape[:2], np.float32) if tile.trust is None else tile.trust)
+            left += tile.size[1]
+        top += row[0].size[0]
+    return Picture(
+        np.vstack([np.hstack([tile.rgb for tile in row]) for row in rows]),
+        np.concatenate(boxes),
+        np.concatenate(keypoints),
+        np.concatenate([tile.classes for tile in tiles]),
+        np.concatenate([tile.ignore for tile in tiles]),
+        trust=np.concatenate(trust),
+    )

@@ -17,7 +17,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -121,7 +121,7 @@ class Run:
         clock = Clock()
         sums: dict[str, Any] = defaultdict(float)
         stop, steps, begun = False, 0, trainer.minutes
-        with interruptible() as interrupted, Report(recipe.images, self.first) as report:
+        with closing(source), interruptible() as interrupted, Report(recipe.images, self.first) as report:
             while trainer.images < recipe.images and not stop:
                 parts, stop = trainer.step(next(source), interrupted())
                 if curve is None:
@@ -258,15 +258,17 @@ class Report:
 @contextmanager
 def processes() -> Iterator[torch.device]:
     """The device of this process, joined to the others that torchrun started."""
-    cuda = torch.cuda.is_available()
+    cuda, cards = torch.cuda.is_available(), torch.cuda.device_count()
     together = int(os.environ.get("WORLD_SIZE", "1")) > 1
-    device = torch.device(f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if cuda else "cpu")
+    device = torch.device(f"cuda:{int(os.environ.get('LOCAL_RANK', '0')) % cards}" if cuda else "cpu")
     if not cuda:
         torch.set_num_threads(1 if together else os.cpu_count() or 1)
         keep_memory()
         compile_sampling()
     if together:
-        distributed.init_process_group("nccl" if cuda else "gloo")
+        # NCCL takes one process a card; several keep a card busy that a small model does not.
+        alone = int(os.environ.get("LOCAL_WORLD_SIZE", "1")) <= cards
+        distributed.init_process_group("nccl" if cuda and alone else "gloo")
     try:
         yield device
     finally:

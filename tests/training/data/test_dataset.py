@@ -1,6 +1,7 @@
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +73,20 @@ def test_processes_share_the_pictures_of_a_pass(stick_bank):
         drawn += bank.drawn[:20]
     assert sorted(drawn) == list(range(40))
     assert shapes[0] == shapes[1]  # the processes wait for each other, so their steps are alike
+
+
+def test_nothing_works_on_once_the_batches_are_closed(stick_bank):
+    """What still computes when the interpreter ends aborts the process."""
+
+    def working():
+        return [thread for thread in threading.enumerate() if thread.name == "batches"]
+
+    before = working()
+    stream = batches(Mixture([Bank(stick_bank)]), 4, SIDES, seed=0)
+    next(stream)
+    assert len(working()) == len(before) + 1
+    stream.close()
+    assert working() == before
 
 
 def test_shards_that_appear_later_join_the_next_pass(tmp_path, stick_bank):

@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xpose_stream.training.data.picture import Picture, crop, mirror
+from xpose_stream.training.data.batches import tiling
+from xpose_stream.training.data.picture import Picture, crop, join, mirror
 
 MIRRORED = np.array([[0, 2, 1, 4, 3]])  # of one class
 
@@ -87,3 +88,28 @@ def test_what_is_not_annotated_stays_so_wherever_it_is_cropped():
     after = crop(before, (20, 20, 220, 170), (144, 192))
     assert (after.keypoints[:, 0, 2] == -1).all()
     assert (after.keypoints[:, 1:, 2] >= 0).all()
+
+
+def test_joined_pictures_keep_their_instances_where_they_are_shown():
+    sizes = (60, 50), (60, 70), (40, 120)
+    first, second, third = (crop(picture(i), (0, 0, 256, 192), size) for i, size in enumerate(sizes))
+    whole = join([[first, second], [third]])
+    assert whole.size == (100, 120)
+    assert np.array_equal(whole.rgb[:60, 50:], second.rgb) and np.array_equal(whole.rgb[60:], third.rgb)
+    counts = [len(part.boxes) for part in (first, second, third)]
+    assert len(whole.boxes) == sum(counts) and min(counts) > 0
+    for part, corner, start in ((first, (0, 0), 0), (second, (50, 0), counts[0]), (third, (0, 60), sum(counts[:2]))):
+        own = slice(start, start + len(part.boxes))
+        assert np.allclose(whole.boxes[own] - np.tile(corner, 2), part.boxes)
+        assert np.allclose(whole.keypoints[own, :, :2] - corner, part.keypoints[..., :2], equal_nan=True)
+        assert np.array_equal(whole.keypoints[own, :, 2], part.keypoints[..., 2])
+
+
+def test_tiles_fill_an_image():
+    rng, shapes = np.random.default_rng(1), set()
+    for _ in range(300):
+        rows = tiling((192, 256), rng)
+        assert sum(row[0][0] for row in rows) == 192
+        assert all(sum(wide for _, wide in row) == 256 and len({tall for tall, _ in row}) == 1 for row in rows)
+        shapes.add(tuple(map(len, rows)))
+    assert shapes == {(1,), (2,), (1, 1), (2, 2)}
