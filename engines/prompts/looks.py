@@ -52,7 +52,8 @@ def _look(model: XPose, example: Example) -> tuple[Tensor, Tensor, Tensor]:
     whole = np.array((width, height))
     points = np.nan_to_num(example.keypoints / whole)
     extent = size[0], size[1]
-    looks = looks_at(dense, extent, torch.from_numpy(points).float().to(device)).cpu()
+    assert model.guess is not None  # else there are no looks
+    looks = looks_at(dense, extent, torch.from_numpy(points).float().to(device), model.guess.metric).cpu()
     low, high = example.box[:2] / whole, example.box[2:] / whole
     places = (points - (low + high) / 2) / (high - low)
     return looks, torch.from_numpy(places).float(), torch.from_numpy(high - low).float()

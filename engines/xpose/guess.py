@@ -95,6 +95,7 @@ class Guess(nn.Module):
         self.things = Rows(things, config.prompt_dim, THING)
         self.places = Rows(places, config.prompt_dim, PLACE)
         self.trust = nn.Linear(2, config.hidden_dim)
+        self.metric = likeness.Metric()
 
     def forward(
         self, dense: list[Tensor], size: tuple[int, int], instances: Tensor, keypoints: Tensor
@@ -108,7 +109,7 @@ class Guess(nn.Module):
         centre = against(things["centre"], maps.centre) + seen[:, :, 0]
         heat = against(places["heat"].flatten(1, 2), maps.heat).view_as(seen[:, :, 1:]) + seen[:, :, 1:]
         if shown is not None:
-            like, share = likeness.alike(shown, maps), shown.share
+            like, share = likeness.alike(shown, maps, self.metric), shown.share
             centre = centre + share * (like.centre - centre)
             heat = heat + share.unsqueeze(-1) * (like.heat - heat)
         return Guessed(maps, things, places, centre, heat, shown)

@@ -9,7 +9,7 @@ import torch
 
 from xpose_stream.engines.xpose import XPose, XPoseConfig
 from xpose_stream.engines.xpose.guess import PLACE, Guess, Guessed, Rows
-from xpose_stream.engines.xpose.likeness import EXTRA, PATCH, SHOTS, Looks, alike, join, looks_at, split
+from xpose_stream.engines.xpose.likeness import EXTRA, PATCH, SHOTS, Looks, Metric, alike, join, looks_at, split
 from xpose_stream.engines.xpose.looks import LOOKS, lay_out
 from xpose_stream.engines.xpose.mobilenet import HIDDEN
 
@@ -73,13 +73,13 @@ def test_a_keypoint_is_guessed_at_the_peak_of_its_heat_near_where_it_is_expected
 def test_looks_are_found_again_where_the_picture_was_shifted() -> None:
     seen = dense()
     points = torch.tensor(((0.30, 0.40), (0.42, 0.52)))
-    rows = looks_at(seen, SIZE[::-1], points).unsqueeze(1).expand(-1, SHOTS, -1)
+    rows = looks_at(seen, SIZE[::-1], points, Metric()).unsqueeze(1).expand(-1, SHOTS, -1)
     place = (points - points.mean(0)) / 0.3
     size, all_of_it = torch.full((1, 1, 2), 0.3), torch.ones(1, 1, 1)
     looks = Looks(rows[None, None], place[None, None], size, all_of_it, torch.ones(1, 1, 2))
     moved = [seen[0], *(torch.roll(look, 16 // s, 3) for look, s in zip(seen[1:], (4, 8, 16, 16), strict=True))]
     maps = lay_out(moved, SIZE)
-    like = alike(looks, maps)
+    like = alike(looks, maps, Metric())
     for k, point in enumerate(points):
         row, column = divmod(int(like.heat[0, 0, k].argmax()), maps.size[1])
         found = torch.tensor(((column + 0.5) / maps.extent[0], (row + 0.5) / maps.extent[1]))
