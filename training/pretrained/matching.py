@@ -46,7 +46,7 @@ def views(
     images, places = [], []
     for loose in (0, 1):
         scale = across * SCALE ** (loose * rng.uniform(-1, 1))
-        turn = cv2.getRotationMatrix2D((width / 2, height / 2), loose * rng.uniform(-TURN, TURN), scale)
+        turn: Any = cv2.getRotationMatrix2D((width / 2, height / 2), loose * rng.uniform(-TURN, TURN), scale)
         turn[:, 2] += (np.array((wide, tall)) - (width, height)) / 2
         turn[:, 2] += loose * ASIDE * rng.uniform(-1, 1, 2) * (wide, tall)
         fill = rng.integers(0, 256, 3).tolist()
