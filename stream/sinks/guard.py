@@ -146,5 +146,7 @@ class Doorstep:
                 log.warning("%s", self.broken_off)
             elif key and self._broken >= _PATIENCE:
                 beside = key.path.with_name("server.key")
-                return f"{where} does not answer to {beside}: copy the server.key of the stream that runs there to it"
+                copy = "copy the server.key of the stream that runs there to it"
+                # A stream without keys may break off too, before it has said what it is.
+                return f"{where} does not answer to {beside}: {copy}, or leave --key out if it is not encrypted"
         return None

@@ -95,7 +95,7 @@ class Heard:
 
     def wait_for(self, version: int, count: int) -> None:
         """Until so many messages of a version have come."""
-        for _ in range(6000):  # an engine is built for it
+        for _ in range(15000):  # an engine is built for it, beside a stream that takes all it can get
             if sum(message.prompt.version == version for message in self.messages) >= count:
                 return
             threading.Event().wait(0.05)
