@@ -147,8 +147,8 @@ def test_a_car_that_is_clicked_is_looked_for_and_its_file_gives_the_same_again(
     places = [kept["box"][:2], kept["box"][2:], *(kept["keypoints"][name] for name in clicked)]
     # Within the last digit, which a place between two of them may have either way; looks tell such places apart.
     assert np.allclose(places, [box[:2], box[2:], *clicked.values()], atol=0.011)
-    shown = np.asarray(cv2.imread(str(tmp_path / "prompts" / kept["image"])))[..., ::-1].astype(int)
-    index = int(np.argmin([np.abs(picture - shown).mean() for picture in clip.pictures]))
+    shown = np.asarray(cv2.imread(str(tmp_path / "prompts" / kept["image"])))[..., ::-1]
+    assert np.array_equal(shown, clip.pictures[index]), "what was saved is what was frozen"
     cv2.imwrite(str(tmp_path / "by-hand.png"), clip.pictures[index][..., ::-1])
     example = {"image": "by-hand.png", "box": kept["box"], "keypoints": kept["keypoints"]}
     (tmp_path / "by-hand.yaml").write_text(
