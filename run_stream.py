@@ -6,6 +6,7 @@ import signal
 
 signal.signal(signal.SIGINT, signal.SIG_DFL)  # until there is something to finish, Ctrl-C just ends the process
 
+import gc
 import io
 import os
 import re
@@ -150,6 +151,7 @@ def command() -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status if isinstance(status, int) else 1)  # Python's own way out would abort in the compiler's thread
+    gc.freeze()  # nothing is to be looked for that could be freed: that takes a second
     sys.exit(status)  # type: ignore[arg-type]
 
 
