@@ -40,6 +40,7 @@ _Tracker = pydantic.dataclasses.dataclass(TrackerConfig, config=ConfigDict(extra
 
 PAGE = "127.0.0.1:8800"
 _TOLD = 5  # mistakes of a site
+_LEAST_INPUT = 64  # px, of what the model sees
 
 
 def _given(value: Any, check: Callable[[Any], Any]) -> dict[str, Any]:
@@ -80,6 +81,14 @@ def _size(value: Any) -> str | None:
         return None
     if not re.fullmatch(r"\d+x\d+", str(value)):
         raise ValueError("write a size like 640x480")
+    return str(value)
+
+
+def _input_size(value: Any) -> str | None:
+    if value in (None, "auto"):
+        return value
+    if not re.fullmatch(r"\d{2,4}x\d{2,4}", str(value)) or min(map(int, str(value).split("x"))) < _LEAST_INPUT:
+        raise ValueError(f"write auto, or a size like 192x144 of at least {_LEAST_INPUT} px each way")
     return str(value)
 
 
@@ -177,12 +186,16 @@ class CameraSite(Part):
 
 
 class EngineSite(Part):
-    """Which weights run how (docs/engines.md), and how many cameras' frames at once (null: 8 on a GPU, else 1)."""
+    """Which weights run how (docs/engines.md), and how many cameras' frames at once (null: 8 on a GPU, else 1).
+
+    input_size: what the model sees at most, such as 192x144, or auto: the largest at which it keeps the cameras' rates.
+    """
 
     weights: Path = DEFAULT
     clip: Path | None = None
     backend: str = "auto"
     precision: str = "auto"
+    input_size: Annotated[str | None, PlainValidator(_input_size)] = None
     batch: Annotated[int, Field(ge=1, le=64)] | None = None
     batch_wait_ms: Annotated[float, Field(ge=0, le=1000)] = 5.0
 

@@ -37,8 +37,6 @@ class Inductor:
             for module in model.modules():
                 if isinstance(module, DeformableAttention):
                     module.sample = sample_rows
-        else:
-            options["max_autotune"] = True
         with torch.no_grad():
             model(*inputs)  # constants of the size are made now, not recorded
             exported = torch.export.export(model, inputs, strict=False)

@@ -21,6 +21,7 @@ from xpose_stream.stream.detector import Detector
 from xpose_stream.stream.prepare import inputs
 from xpose_stream.stream.preprocess import Preprocessor
 from xpose_stream.stream.site import EngineSite
+from xpose_stream.stream.size import see
 from xpose_stream.stream.sources import Options, SourceError, SourceLost, open_source, redact
 from xpose_stream.stream.sources.frame import Frame
 from xpose_stream.stream.sources.video import hardware
@@ -188,6 +189,8 @@ def check_machine(settings: EngineSite, prompt: str, streams: list[Stream]) -> C
     batch = settings.most(engine.device.type, len(streams))
     checkup.fact("weights", f"{settings.weights.name}, prompt {detector.prompt.name}")
     size = (streams[0].width, streams[0].height) if streams else _BLANK
+    wanted = sum(stream.rate or 25.0 for stream in streams if stream.live)
+    see(engine, checkpoint.model.config, settings.input_size, prompts, wanted)
     config = engine.config
     seen = target_size(*size, config.short_side, config.long_side)
     with Console(stderr=True).status("making the engine ready"):
@@ -203,12 +206,12 @@ def check_machine(settings: EngineSite, prompt: str, streams: list[Stream]) -> C
         _check_finds(checkup, detector, stream, needed)
     together = f", {batch} at once" if batch > 1 else ""
     checkup.fact("engine", f"{ready} on {engine.device}, {detecting:.1f} ms per frame{together}")
-    wanted = sum(stream.rate or 25.0 for stream in streams if stream.live)
     possible = 1e3 / (preparing + detecting)
     if wanted > possible:
         checkup.advice.append(
             f"the cameras send {wanted:.0f} frames/s and the engine does about {possible:.0f}: the rest is dropped, "
-            "the newest first served; take a GPU, fewer cameras, or a lower rate in the camera"
+            "the newest first served; take a GPU, fewer cameras, a smaller input (--size auto), or a lower rate of the "
+            "camera"
         )
     for stream in streams:
         if stream.width * stream.height > 16 * seen[0] * seen[1]:
