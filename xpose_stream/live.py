@@ -135,7 +135,8 @@ def stream(
     prompt    see Detector.
     rate      pictures per s of arrays.
     settings  options of `xpose-stream run` by name (record="tracks.parquet", publish=…, tracker="mocap", realtime=True,
-              live=True, stream=1, weights=…), or of a site file's camera, engine, outputs and limits.
+              live=True, stream=1, weights=…), or of a site file's camera, engine, outputs and limits. What the model
+              sees at most is `input_size`; `size` is that of a device's pictures.
 
     Raises Error, when the loop begins, for a source that cannot be opened or a prompt that is unknown.
     """
