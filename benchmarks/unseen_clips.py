@@ -3,8 +3,8 @@
     python -m benchmarks.unseen_clips [--weights W] [--clips 5]
 
 In each clip a car, a bicycle, a bird or a lamp of the test split moves and turns for four seconds, before a camera that
-drifts. Its first frame is the example; words count for nothing. PCK is of the best detection, of keypoints that can be
-seen in both frames, in longer sides of the box.
+drifts. The first frame that shows it is the example; words count for nothing. PCK is of the best detection, of
+keypoints that can be seen in both frames, in longer sides of the box.
 """
 
 from __future__ import annotations

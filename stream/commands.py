@@ -63,10 +63,12 @@ def run(
         str, typer.Option(help="auto, eager, openvino, inductor or tensorrt.", rich_help_panel=MODEL)
     ] = "auto",
     precision: Annotated[str, typer.Option(help="auto, float32 or float16.", rich_help_panel=MODEL)] = "auto",
-    size: Annotated[
+    input_size: Annotated[
         str | None,
         typer.Option(
-            help="What the model sees at most: 192x144, or auto, the largest that keeps the camera's rate.",
+            "--input-size",
+            "--size",
+            help="What the model sees at most: 192x144, or auto, the largest that keeps the rate.",
             show_default="the weights' own",
             rich_help_panel=MODEL,
         ),
@@ -196,7 +198,7 @@ def run(
             raise UserError(f"{'--keys' if keys else '--open'} has no effect without --publish or --control")
         how: dict[str, Any] = {"name": camera, "transport": transport, "hwaccel": hwaccel, "realtime": realtime}
         how |= {"live": live, "stream": video}
-        model = {"weights": weights, "clip": clip, "backend": engine, "precision": precision, "input_size": size}
+        model = {"weights": weights, "clip": clip, "backend": engine, "precision": precision, "input_size": input_size}
         sites = [Site.of(each, prompt=prompt, tracker=tracker, **model, **how, **outputs) for each in sources]
     elif site is not None:
         _alone(context, "site")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -33,8 +33,14 @@ def prepare(
     Takes a second where the engine is in the cache, else as long as its compiler. An interrupt (Ctrl-C) ends the wait,
     and so does `unwanted`. Raises SourceError.
     """
-    seen = _seen(engine, source, options)
     pinned = engine.pin(prompts.instances, prompts.keypoints, prompts.keypoint_mask)
+    make_ready(engine, _seen(engine, source, options), pinned, unwanted)
+
+
+def make_ready(
+    engine: Engine, seen: Sequence[Tensor], pinned: PinnedPrompts, unwanted: Callable[[], bool] = lambda: False
+) -> None:
+    """Make `engine` ready for images of the shapes of `seen`; the wait ends as that of `prepare`."""
     # `run` leaves a compiler where it is when it ends; a program of somebody else's would abort in it.
     beside = threading.current_thread() is not threading.main_thread()
 

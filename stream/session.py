@@ -25,7 +25,7 @@ from xpose_stream.stream.prepare import prepare
 from xpose_stream.stream.sinks.background import Sink
 from xpose_stream.stream.sinks.sink import SinkError, reach
 from xpose_stream.stream.site import CameraSite, EngineSite, Site, SiteError
-from xpose_stream.stream.size import see
+from xpose_stream.stream.size import demand_of, see_at, see_in_time
 from xpose_stream.stream.sources import SourceError
 from xpose_stream.stream.sources.arrays import Arrays
 from xpose_stream.stream.sources.frame import Frame
@@ -39,8 +39,6 @@ from xpose_stream.stream.watch.report import Report
 from xpose_stream.trackers import TrackerConfig
 
 log = logging.getLogger(__name__)
-
-_RATE = 30.0  # frames/s of a camera of which nothing is said
 
 
 @dataclass
@@ -84,7 +82,7 @@ class Session:
         embed, read = (partial(each, checkpoint, clip=settings.clip) for each in (bank_for, prompts_for))
         prompts = embed(self.prompts) if self.prompts else read(self.site.prompt)
         engine = self.engine or engine_of(settings, checkpoint)
-        self._see(engine, checkpoint, prompts)
+        see_at(engine, checkpoint.model.config, settings.input_size)
         most = settings.most(engine.device.type, len(self.site.cameras))
         scheduler: Scheduler[Frame] = Scheduler(most, settings.batch_wait_ms / 1e3)
         tracker = TrackerConfig(**(checkpoint.tracker | self.site.tracker))
@@ -97,6 +95,9 @@ class Session:
             try:
                 with stop.interruptible():
                     start = self._open(opened, run, scheduler, watchers)
+                    if settings.input_size == "auto" and not self.arrays:
+                        demand = demand_of(self.site.cameras, most)
+                        see_in_time(engine, checkpoint.model.config, prompts, demand, lambda: stop.requested)
                     self._prepare(engine, prompts, stop)
                     self._start(pipeline, start)
             except BaseException as error:
@@ -181,12 +182,6 @@ class Session:
             ledger=run.pipeline.ledgers.get(wanted.name),
             run=wanted.run,
         )
-
-    def _see(self, engine: Engine, checkpoint: Checkpoint, prompts: PromptBank) -> None:
-        """Settle at what size the engine sees pictures, where the site says something of it."""
-        paced = [] if self.arrays else [each for each in self.site.cameras if each.realtime or not is_file(each.source)]
-        rate = sum(camera.fps or _RATE for camera in paced)
-        see(engine, checkpoint.model.config, self.site.engine.input_size, prompts, rate)
 
     def _prepare(self, engine: Engine, prompts: PromptBank, stop: Stop) -> None:
         """Files wait until the engine is ready; cameras do not."""

@@ -40,7 +40,6 @@ _Tracker = pydantic.dataclasses.dataclass(TrackerConfig, config=ConfigDict(extra
 
 PAGE = "127.0.0.1:8800"
 _TOLD = 5  # mistakes of a site
-_LEAST_INPUT = 64  # px, of what the model sees
 
 
 def _given(value: Any, check: Callable[[Any], Any]) -> dict[str, Any]:
@@ -87,8 +86,8 @@ def _size(value: Any) -> str | None:
 def _input_size(value: Any) -> str | None:
     if value in (None, "auto"):
         return value
-    if not re.fullmatch(r"\d{2,4}x\d{2,4}", str(value)) or min(map(int, str(value).split("x"))) < _LEAST_INPUT:
-        raise ValueError(f"write auto, or a size like 192x144 of at least {_LEAST_INPUT} px each way")
+    if not re.fullmatch(r"\d{2,4}x\d{2,4}", str(value)):
+        raise ValueError("write auto, or a size like 192x144")
     return str(value)
 
 

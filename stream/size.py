@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from statistics import median
 
 import torch
 from rich.console import Console
 
-from xpose_stream.engines import Engine, PromptBank
+from xpose_stream.engines import Engine, EngineError, PinnedPrompts, PromptBank
 from xpose_stream.engines.xpose import XPoseConfig
-from xpose_stream.stream.prepare import inputs
+from xpose_stream.stream.prepare import inputs, make_ready
+from xpose_stream.stream.site import CameraSite
+from xpose_stream.stream.sources import SourceError, open_source
+from xpose_stream.stream.sources.place import is_file, is_pipe
 
 log = logging.getLogger(__name__)
 
@@ -21,56 +25,94 @@ BUSY = 0.7  # of the time between frames that an engine may take: the rest of th
 CALLS = 7
 
 
-def see(engine: Engine, own: XPoseConfig, size: str | None, prompts: PromptBank, rate: float) -> None:
-    """Have `engine`, whose weights have the config `own`, be given pictures that fit into `size`, however they lie.
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What cameras ask of an engine together.
 
-    size   WIDTHxHEIGHT; auto: the largest of SHARES at which it does `rate` images/s here, else the smallest; None:
-           the weights' own.
-    rate   images/s; 0 where they wait for the model.
-
-    auto is measured on a frame of the demo, for which engines are built where they are not in the cache.
+    Attributes:
+        rate: images/s; 0 where all of them wait for the model.
+        batch: images at a time.
+        size: (width, height) px of their frames.
     """
-    if size == "auto" and rate:
-        _see_in_time(engine, own, prompts, rate)
-    elif size and size != "auto":
-        width, height = map(int, size.split("x"))
-        _see_at(engine, own, width, height)
+
+    rate: float = 0.0
+    batch: int = 1
+    size: tuple[int, int] = (640, 480)
 
 
-def _see_at(engine: Engine, own: XPoseConfig, width: int, height: int) -> None:
-    engine.config = replace(own, short_side=min(width, height), long_side=max(width, height))
+def demand_of(cameras: Sequence[CameraSite], batch: int = 1) -> Demand:
+    """What is known before they are open: all of a file; of a camera 30 frames/s of 640x480 are taken for granted."""
+    demand = Demand(batch=batch)
+    for camera in cameras:
+        rate, size = camera.fps or 30.0, demand.size
+        if is_file(camera.source) and camera.realtime:
+            try:
+                with open_source(camera.source, options=camera.options) as source:
+                    rate = source.rate or rate
+                    frame = next(iter(source), None)
+                    size = (frame.width, frame.height) if frame else size
+            except SourceError:
+                continue  # a damaged one is its reader's to tell
+        elif (is_file(camera.source) or is_pipe(camera.source)) and not camera.live:
+            continue
+        demand = replace(demand, rate=demand.rate + rate, size=size)
+    return demand
 
 
-def _see_in_time(engine: Engine, own: XPoseConfig, prompts: PromptBank, rate: float) -> None:
-    allowed, taken = BUSY / rate, []
+def see_at(engine: Engine, own: XPoseConfig, size: str | None) -> None:
+    """Have `engine`, of weights with the config `own`, be given pictures that fit into WIDTHxHEIGHT, however they lie.
+
+    None leaves it as it is, "auto" at first is the weights' own size. Raises EngineError for more than that, and for
+    less than half of it.
+    """
+    if size == "auto":
+        engine.config = own
+    elif size:
+        short, long = sorted(map(int, size.split("x")))
+        if not (own.short_side <= 2 * short <= 2 * own.short_side and own.long_side <= 2 * long <= 2 * own.long_side):
+            least, most = f"{-(-own.long_side // 2)}x{-(-own.short_side // 2)}", f"{own.long_side}x{own.short_side}"
+            raise EngineError(f"These weights cannot be given pictures of {size}, only of {least} to {most}.")
+        engine.config = replace(own, short_side=short, long_side=long)
+
+
+def see_in_time(
+    engine: Engine,
+    own: XPoseConfig,
+    prompts: PromptBank,
+    demand: Demand,
+    unwanted: Callable[[], bool] = lambda: False,
+) -> None:
+    """Have `engine` be given the largest pictures of SHARES at which it meets `demand` here, else the smallest.
+
+    It is measured on frames of the demo, for which engines are built where they are not in the cache. An interrupt
+    (Ctrl-C) ends that, and so does `unwanted`.
+    """
+    if not demand.rate:
+        return
+    allowed, taken = BUSY / demand.rate, []
     for share in SHARES:
-        _see_at(engine, own, round(share * own.long_side), round(share * own.short_side))
-        with Console(stderr=True).status(f"measuring the engine at {_told(engine)}"):
-            taken.append(_seconds(engine, prompts))
+        engine.config = replace(own, short_side=round(share * own.short_side), long_side=round(share * own.long_side))
+        seen = f"{engine.config.long_side}x{engine.config.short_side}"
+        with Console(stderr=True).status(f"measuring the engine at {seen}"):
+            images, pinned = inputs(engine, prompts, batch=demand.batch, size=demand.size)
+            make_ready(engine, [images], pinned, unwanted)
+            if unwanted():
+                return
+            taken.append(median(_seconds(engine, images, pinned) for _ in range(CALLS)) / demand.batch)
         if taken[-1] <= allowed:
             break
     if len(taken) > 1:
         log.warning(
-            "The model is given pictures of %s instead of %dx%d, at which it takes %.0f ms: at %.3g frames/s %.0f are "
-            "allowed, and now it takes %.0f",
-            *(_told(engine), own.long_side, own.short_side),
-            *(taken[0] * 1e3, rate, allowed * 1e3, taken[-1] * 1e3),
+            "The model is given pictures of %s instead of %dx%d, at which it takes %.0f ms; now it takes %.0f ms, "
+            "where %.0f ms are %s for %.3g frames/s",
+            *(seen, own.long_side, own.short_side, taken[0] * 1e3, taken[-1] * 1e3, allowed * 1e3),
+            *("enough" if taken[-1] <= allowed else "needed", demand.rate),
         )
 
 
-def _seconds(engine: Engine, prompts: PromptBank) -> float:
-    """For an image, the median of some."""
-    images, pinned = inputs(engine, prompts, size=(640, 480))
-    engine.prepare(images, pinned)
-    taken = []
-    for _ in range(CALLS):
-        begun = time.perf_counter()
-        engine(images, pinned)
-        if engine.device.type == "cuda":
-            torch.cuda.synchronize()
-        taken.append(time.perf_counter() - begun)
-    return median(taken)
-
-
-def _told(engine: Engine) -> str:
-    return f"{engine.config.long_side}x{engine.config.short_side}"
+def _seconds(engine: Engine, images: torch.Tensor, pinned: PinnedPrompts) -> float:
+    begun = time.perf_counter()
+    engine(images, pinned)
+    if engine.device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - begun

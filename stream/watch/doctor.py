@@ -21,7 +21,7 @@ from xpose_stream.stream.detector import Detector
 from xpose_stream.stream.prepare import inputs
 from xpose_stream.stream.preprocess import Preprocessor
 from xpose_stream.stream.site import EngineSite
-from xpose_stream.stream.size import see
+from xpose_stream.stream.size import Demand, see_at, see_in_time
 from xpose_stream.stream.sources import Options, SourceError, SourceLost, open_source, redact
 from xpose_stream.stream.sources.frame import Frame
 from xpose_stream.stream.sources.video import hardware
@@ -182,6 +182,7 @@ def check_machine(settings: EngineSite, prompt: str, streams: list[Stream]) -> C
         checkpoint = load(settings.weights)
         prompts = prompts_for(checkpoint, prompt, settings.clip)
         engine = build_engine(checkpoint.model, backend=settings.backend, precision=settings.precision)
+        see_at(engine, checkpoint.model.config, settings.input_size)
     except (CheckpointError, EngineError, PromptError) as error:
         checkup.fail(str(error))
         return checkup
@@ -190,7 +191,8 @@ def check_machine(settings: EngineSite, prompt: str, streams: list[Stream]) -> C
     checkup.fact("weights", f"{settings.weights.name}, prompt {detector.prompt.name}")
     size = (streams[0].width, streams[0].height) if streams else _BLANK
     wanted = sum(stream.rate or 25.0 for stream in streams if stream.live)
-    see(engine, checkpoint.model.config, settings.input_size, prompts, wanted)
+    if settings.input_size == "auto":
+        see_in_time(engine, checkpoint.model.config, prompts, Demand(wanted, batch, size))
     config = engine.config
     seen = target_size(*size, config.short_side, config.long_side)
     with Console(stderr=True).status("making the engine ready"):
@@ -208,10 +210,10 @@ def check_machine(settings: EngineSite, prompt: str, streams: list[Stream]) -> C
     checkup.fact("engine", f"{ready} on {engine.device}, {detecting:.1f} ms per frame{together}")
     possible = 1e3 / (preparing + detecting)
     if wanted > possible:
+        smaller = "" if settings.input_size else " a smaller input (--input-size auto; a site's engine.input_size),"
         checkup.advice.append(
             f"the cameras send {wanted:.0f} frames/s and the engine does about {possible:.0f}: the rest is dropped, "
-            "the newest first served; take a GPU, fewer cameras, a smaller input (--size auto), or a lower rate of the "
-            "camera"
+            f"the newest first served; take a GPU, fewer cameras,{smaller} or a lower rate of the camera"
         )
     for stream in streams:
         if stream.width * stream.height > 16 * seen[0] * seen[1]:

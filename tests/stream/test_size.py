@@ -9,11 +9,11 @@ import pytest
 from torch import Tensor
 
 from tests.stream.spot import SpotEngine, spot_prompts, write_spot_clip
-from xpose_stream.engines import NANO, PinnedPrompts
+from xpose_stream.engines import NANO, EngineError, PinnedPrompts
 from xpose_stream.engines.xpose import XPoseConfig, XPoseOutput
 from xpose_stream.stream import size
 from xpose_stream.stream.session import Session
-from xpose_stream.stream.site import Site, SiteError
+from xpose_stream.stream.site import CameraSite, Site, SiteError
 
 OWN = XPoseConfig.nano()
 FULL = (OWN.long_side, OWN.short_side)
@@ -27,26 +27,46 @@ class Clocked(SpotEngine):
         self.took, self.clock = took / 1e3, 0.0
 
     def __call__(self, images: Tensor, prompts: PinnedPrompts) -> XPoseOutput:
-        self.clock += self.took * images.shape[-1] * images.shape[-2] / (FULL[0] * FULL[1])
+        self.clock += self.took * len(images) * images.shape[-1] * images.shape[-2] / (FULL[0] * FULL[1])
         return super().__call__(images, prompts)
 
 
+@pytest.mark.parametrize("batch", [1, 4])
 @pytest.mark.parametrize(
-    ("took", "share"),
-    [(23, 1.0), (30, 5 / 6), (40, 3 / 4), (400, 3 / 4)],  # ms; at 30 frames/s 23.3 are allowed
+    ("took", "share", "word"),
+    [(23, 1.0, ""), (30, 5 / 6, "enough"), (40, 3 / 4, "enough"), (400, 3 / 4, "needed")],  # ms; 23.3 are allowed
 )
 def test_auto_is_the_largest_size_at_which_the_rate_is_kept(
-    took: float, share: float, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    took: float, share: float, word: str, batch: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     engine = Clocked(took)
     monkeypatch.setattr(size.time, "perf_counter", lambda: engine.clock)
     with caplog.at_level(logging.WARNING):
-        size.see(engine, OWN, "auto", spot_prompts(), 30.0)
+        size.see_in_time(engine, OWN, spot_prompts(), size.Demand(30.0, batch))
     seen = (engine.config.long_side, engine.config.short_side)
     assert seen == tuple(round(share * side) for side in FULL)
     told = [record.getMessage() for record in caplog.records]
-    expected = f"pictures of {seen[0]}x{seen[1]} instead of {FULL[0]}x{FULL[1]}, at which it takes {took} ms"
-    assert [expected in text for text in told] == ([True] if share < 1 else [])
+    expected = f"pictures of {seen[0]}x{seen[1]} instead of {FULL[0]}x{FULL[1]}, at which it takes {took} ms; now"
+    assert [expected in text and f"23 ms are {word} for 30 frames/s" in text for text in told] == [True] * (share < 1)
+
+
+def test_what_waits_for_the_model_demands_nothing_and_a_file_in_real_time_what_it_has(tmp_path: Path) -> None:
+    clip = str(write_spot_clip(tmp_path / "spot.mp4", 1, size=(320, 180), rate=15))
+    waiting = [CameraSite(source=source) for source in (clip, "-")]
+    assert size.demand_of(waiting) == size.Demand()
+    assert size.demand_of([CameraSite(source=clip, realtime=True)], 2) == size.Demand(15.0, 2, (320, 180))
+    live = [
+        CameraSite(source="rtsp://a/b"),
+        CameraSite(source="/dev/video0", fps=60),
+        CameraSite(source="-", live=True),
+    ]
+    assert size.demand_of([*live, *waiting]) == size.Demand(120.0)
+
+
+def test_a_wait_for_an_engine_ends_when_it_is_no_longer_wanted() -> None:
+    engine = Clocked(400)
+    size.see_in_time(engine, OWN, spot_prompts(), size.Demand(30.0), unwanted=lambda: True)
+    assert engine.clock == 0.0
 
 
 def seen_by(site: Site) -> tuple[int, int]:
@@ -67,7 +87,15 @@ def test_a_file_that_waits_for_the_model_is_seen_at_the_weights_own_size(tmp_pat
         assert seen_by(Site.of(clip, weights=NANO, page=False, **how)) == FULL
 
 
-@pytest.mark.parametrize("wrong", ["small", "192", "192x", "0x0", "32x24", "99999x99999", 3])
+@pytest.mark.parametrize("wrong", ["small", "192", "192x", "0x0", "99999x99999", 3])
 def test_what_is_no_size_is_one_sentence(wrong: object) -> None:
-    with pytest.raises(SiteError, match=r"engine\.input_size: write auto, or a size like 192x144 of at least 64 px"):
+    with pytest.raises(SiteError, match=r"engine\.input_size: write auto, or a size like 192x144"):
         Site.of("0", input_size=wrong)
+
+
+@pytest.mark.parametrize("wrong", ["640x480", "224x169", "100x83", "224x80"])
+def test_weights_are_not_given_more_than_they_know_nor_less_than_half(wrong: str, tmp_path: Path) -> None:
+    clip, record = str(write_spot_clip(tmp_path / "spot.mp4", 1)), tmp_path / "spot.parquet"
+    with pytest.raises(EngineError, match=f"cannot be given pictures of {wrong}, only of 112x84 to 224x168"):
+        seen_by(Site.of(clip, weights=NANO, input_size=wrong, page=False, record=str(record)))
+    assert not record.exists()
