@@ -259,6 +259,7 @@ def main(
     data: Annotated[Path, typer.Option(help="Folder of the photographs.")] = Path("data/real"),
     models: Annotated[Path | None, typer.Option(help="Folder of MoveNet's graphs.")] = None,
     shown: Annotated[float, typer.Option(help="Least score.")] = SHOWN,
+    input_size: Annotated[str | None, typer.Option(help="What the weights see of people and things: 192x144.")] = None,
     do_people: Annotated[bool, typer.Option("--people/--no-people")] = True,
     do_things: Annotated[bool, typer.Option("--things/--no-things")] = False,
     do_reach: Annotated[bool, typer.Option("--reach/--no-reach")] = False,
@@ -271,7 +272,9 @@ def main(
     finders: dict[str, Find] = {}
     if do_people or do_things:
         bank = embed_prompts([Prompt(skeleton) for skeleton in find_skeletons(["person"])], checkpoint)
-        finders["weights"] = Eyes(checkpoint, bank, shown)
+        width, height = map(int, (input_size or "0x0").split("x"))
+        size = (min(width, height), max(width, height)) if input_size else None  # else the weights' own
+        finders["weights"] = Eyes(checkpoint, bank, shown, size)
     if models is not None:
         finders["MoveNet"] = movenet(models)
     for name, find in finders.items():
