@@ -69,8 +69,8 @@ def test_a_wait_for_an_engine_ends_when_it_is_no_longer_wanted() -> None:
     assert engine.clock == 0.0
 
 
-def seen_by(site: Site) -> tuple[int, int]:
-    engine = SpotEngine()
+def seen_by(site: Site, pause: float = 0.0) -> tuple[int, int]:
+    engine = SpotEngine(pause)
     Session(site, engine=engine).run()
     return engine.config.long_side, engine.config.short_side
 
@@ -85,6 +85,12 @@ def test_a_file_that_waits_for_the_model_is_seen_at_the_weights_own_size(tmp_pat
     clip = str(write_spot_clip(tmp_path / "spot.mp4", 1))
     for how in ({}, {"input_size": "auto"}):
         assert seen_by(Site.of(clip, weights=NANO, page=False, **how)) == FULL
+
+
+def test_a_file_in_real_time_that_is_too_fast_for_the_model_is_seen_smaller(tmp_path: Path) -> None:
+    clip = str(write_spot_clip(tmp_path / "spot.mp4", 1))  # of 15 frames/s
+    site = Site.of(clip, weights=NANO, input_size="auto", realtime=True, page=False)
+    assert seen_by(site, pause=0.1) == tuple(round(3 / 4 * side) for side in FULL)
 
 
 @pytest.mark.parametrize("wrong", ["small", "192", "192x", "0x0", "99999x99999", 3])

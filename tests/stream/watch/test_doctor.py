@@ -57,6 +57,12 @@ def test_what_is_not_there_cannot_run(tmp_path: Path) -> None:
     assert check_machine(EngineSite(weights=tmp_path / "none.pth"), "person", []).failed
 
 
+@pytest.mark.parametrize(("asked", "sentence"), [("128x96", "to 128x96"), ("640x480", "only of 128x96 to 256x192")])
+def test_the_engine_is_given_pictures_of_the_size_that_the_site_says(asked: str, sentence: str) -> None:
+    checkup = check_machine(EngineSite(backend="eager", input_size=asked), "person", [])
+    assert sentence in str((checkup.facts, checkup.advice)) and checkup.failed == (asked == "640x480")
+
+
 def test_the_engine_of_a_site_is_the_one_that_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = SpotEngine()
     asked: list[dict[str, str]] = []
