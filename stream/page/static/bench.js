@@ -3,6 +3,7 @@ import { drawBox, drawTracks } from "./draw.js";
 import { pointColour } from "./sketch.js";
 
 const REACH = 11; // CSS px from a point or corner at which it is taken hold of
+const STILL = 3; // CSS px within which a press that moves is a click
 const LOUPE = 6; // times
 
 export class Bench extends EventTarget {
@@ -149,7 +150,7 @@ export class Bench extends EventTarget {
     } else if (this.mode === "edges") this._hand = near === null ? null : { edge: near, to: point };
     else if (near !== null) {
       this._sketch.change(() => {});
-      this._hand = { point: near, offset: example.points[near].map((value, i) => value - point[i]), undo: true };
+      this._hand = { point: near, from: point, offset: example.points[near].map((value, i) => value - point[i]), undo: true };
     } else {
       const set = this._sketch.place(point);
       if (set === null) return;
@@ -183,7 +184,17 @@ export class Bench extends EventTarget {
       const end = this._near(point);
       if (end !== null) this._sketch.join(hand.edge, end);
     } else if (hand.fresh) this.dispatchEvent(new CustomEvent("placed", { detail: hand.point }));
+    else if (hand.from) this._clicked(hand.from, point);
     this._sketch.tell();
+  }
+
+  /** A click beside a keypoint that is set, which is not dragged, sets the one that is asked for: two may be that close. */
+  _clicked(from, point) {
+    const { next, names } = this._sketch;
+    const far = Math.hypot(from[0] - point[0], from[1] - point[1]) * this._scale;
+    if (far > STILL || next === null || next === names.length) return;
+    this._sketch.undo();
+    this._sketch.place(point);
   }
 
   _near(point) {

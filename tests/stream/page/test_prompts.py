@@ -217,6 +217,28 @@ def test_keypoints_of_a_skeleton_are_placed_in_order_skipped_and_undone(company:
         assert set(states.evaluate_all("(items) => items.map((item) => item.dataset.state)")) == {"todo"}
 
 
+def test_keypoints_that_lie_close_together_are_both_placed(
+    company: Callable, open_page: Callable, tmp_path: Path
+) -> None:
+    with company() as running:
+        page = open_page(running)
+        frozen(page)
+        hand = Hand(page)
+        page.locator("#skeleton").select_option("chair")
+        box = hand.drag((420, 230), (620, 470))
+        beside = hand.at(446, 253)
+        first, second = hand.click(440, 250), hand.click(446, 253)
+        assert max(abs(a - b) for a, b in zip(hand.at(440, 250), beside, strict=True)) < 11, "px of the screen"
+        hand.drag(second, (446, 290))  # dragged, it is moved
+        page.get_by_role("button", name="Save").click()
+        expect(page.locator("#studio-said")).to_contain_text("chair.yaml")
+    kept = yaml.safe_load((tmp_path / "prompts" / "chair.yaml").read_text())
+    keypoints = kept["examples"][0]["keypoints"]
+    assert np.allclose(kept["examples"][0]["box"], box, atol=0.011)
+    assert list(keypoints) == kept["keypoints"][:2]
+    assert np.allclose(list(keypoints.values()), [first, [446, 290]], atol=1.5)
+
+
 def test_try_shows_what_is_found_on_the_strip_and_changes_nothing(company: Callable, open_page: Callable) -> None:
     with company() as running:
         page = open_page(running)
