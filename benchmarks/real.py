@@ -57,9 +57,8 @@ class Eyes:
         image = torch.from_numpy(normalised(small))[None]
         mask = None if bool(bank.keypoint_mask.all()) else bank.keypoint_mask
         output = self.checkpoint.model.eval()(image, bank.instances, bank.keypoints, mask)
-        found = detect(output, bank.keypoint_mask.numpy(), width, height, threshold=self.shown, overlap=config.overlap)[
-            0
-        ]
+        real, limit = bank.keypoint_mask.numpy(), self.shown
+        (found,) = detect(output, real, width, height, threshold=limit, overlap=config.overlap, hold=config.sees)
         assert found.keypoint_sigmas is not None
         points = np.dstack((found.keypoints, found.keypoint_scores, found.keypoint_sigmas))
         parts = zip(found.scores, found.boxes, points, strict=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from xpose_stream.engines.xpose import XPoseOutput
 from xpose_stream.trackers import LEAST_SCORE, Detections
 
 SAME = 0.9  # IoU above which two boxes are of the same thing, whatever their classes
+SEEN = 0.5  # a keypoint with a higher score is more likely to be seen than not
 
 
 def detect(
@@ -21,6 +23,7 @@ def detect(
     *,
     threshold: float = LEAST_SCORE,
     overlap: float = SAME,
+    hold: bool = False,
 ) -> list[Detections]:
     """Detections of every image of a batch, best first, in px of a frame of which `width` x `height` were seen.
 
@@ -28,10 +31,11 @@ def detect(
     `threshold`, less those whose box overlaps a better one's by an IoU above 0.9 (the published rule), or above
     `overlap` where the classes are the same. `keypoint_mask` [C, K] tells which keypoints each class has; the others
     are NaN. A keypoint's score is its probability of being visible, provided that the detection is right; where the
-    model says nothing of single keypoints, it is the score of the group, and there are no sigmas.
+    model says nothing of single keypoints, it is the score of the group, and there are no sigmas. With `hold` boxes are
+    widened to hold the keypoints that are more likely to be seen than not.
     """
     found = detect_groups(output, keypoint_mask, (width, height), threshold, overlap)
-    return [detections for detections, _ in found]
+    return [_widened(detections) if hold else detections for detections, _ in found]
 
 
 def detect_groups(
@@ -66,6 +70,14 @@ def _detect_one(
         sigmas = np.where(real, np.exp(spread) * np.sqrt(extent[kept].prod(1, keepdims=True)), np.nan)
     best = float(scores.max(initial=0.0))
     return Detections(corners[kept], scores[kept], classes[kept], points, np.where(real, sure, 0.0), sigmas, best), kept
+
+
+def _widened(seen: Detections) -> Detections:
+    points = np.where(seen.keypoint_scores[..., None] > SEEN, seen.keypoints, np.nan)
+    low = np.fmin.reduce(points, 1, initial=np.inf)
+    high = np.fmax.reduce(points, 1, initial=-np.inf)
+    boxes = np.concatenate((np.minimum(seen.boxes[:, :2], low), np.maximum(seen.boxes[:, 2:], high)), 1)
+    return replace(seen, boxes=boxes)
 
 
 def suppress(

@@ -66,7 +66,8 @@ def trials(checkpoint: Checkpoint, bank: PromptBank, prompts: Sequence[Prompt]) 
                 interpolation=cv2.INTER_AREA,
             )
             image = torch.from_numpy(normalised(np.asarray(small, np.uint8)))[None].to(engine.device)
-            (seen,) = detect(engine(image, pinned), bank.keypoint_mask.numpy(), width, height, overlap=config.overlap)
+            output, mask = engine(image, pinned), bank.keypoint_mask.numpy()
+            (seen,) = detect(output, mask, width, height, overlap=config.overlap, hold=config.sees)
             score, off = _best(example, seen[seen.class_ids == place])
             found.append(Trial(prompt.skeleton.category, number, score, off, needed))
     return found

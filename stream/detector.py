@@ -52,7 +52,7 @@ class Detector:
         config, (height, width) = self.engine.config, batch.shape[2:]
         sizes = [span((f.width, f.height), (width, height), config.short_side, config.long_side) for f in frames]
         return [
-            detect(output.rows(row, row + 1), self._mask, *size, overlap=config.overlap)[0]
+            detect(output.rows(row, row + 1), self._mask, *size, overlap=config.overlap, hold=config.sees)[0]
             for row, size in enumerate(sizes)
         ]
 

@@ -111,6 +111,11 @@ class XPoseConfig:
             long_side=256,
         )
 
+    @property
+    def sees(self) -> bool:
+        """Whether the weights have learned which keypoints can be seen."""
+        return self.confidence in ("learned", "clued")
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for a checkpoint's metadata; `from_dict` is its inverse."""
         return asdict(self)

@@ -49,3 +49,21 @@ def test_the_class_is_the_best_column_and_keypoints_it_lacks_are_nan() -> None:
     (found,) = detect(output([[-1.0, 1.0]], [[0.5, 0.5, 0.2, 0.4]]), mask, 100, 100)
     assert found.class_ids.tolist() == [1]
     assert np.isfinite(found.keypoints[0, 0]).all() and np.isnan(found.keypoints[0, 1:]).all()
+
+
+def test_a_box_holds_the_keypoints_that_are_seen_where_asked() -> None:
+    boxes, points = torch.tensor([[[0.5, 0.5, 0.2, 0.2]]]), torch.tensor([[[[0.2, 0.5], [0.5, 0.9], [0.5, 0.5]]]])
+    sight = torch.tensor([[[2.0, -2.0, 2.0]]])  # the second is hidden
+    model = XPoseOutput(torch.tensor([[[2.0]]]), boxes, points, sight, torch.full((1, 1, 3), -3.0))
+    for hold, left in ((False, 40), (True, 20)):
+        (found,) = detect(model, ALL, 100, 100, hold=hold)
+        np.testing.assert_allclose(found.boxes, [[left, 40, 60, 60]], atol=1e-4)
+
+
+def test_a_box_stays_as_it_is_where_no_keypoint_is_seen() -> None:
+    hidden = torch.full((1, 1, 3), -2.0)
+    model = output([[2.0]], [[0.5, 0.5, 0.2, 0.2]])
+    model = XPoseOutput(model.logits, model.boxes, torch.zeros(1, 1, 3, 2), hidden, hidden)
+    (found,) = detect(model, ALL, 100, 100, hold=True)
+    np.testing.assert_allclose(found.boxes, [[40, 40, 60, 60]], atol=1e-4)
+    assert detect(output([[-5.0]], [[0.5, 0.5, 0.2, 0.2]]), ALL, 100, 100, hold=True)[0].boxes.shape == (0, 4)

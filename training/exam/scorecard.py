@@ -104,10 +104,10 @@ def answers(
     Its categories are `labels` of `skeletons`, which are by default those of the quiz.
     """
     skeletons = quiz.skeletons if skeletons is None else skeletons
-    mask, overlap = bank.keypoint_mask.numpy(), checkpoint.model.config.overlap
+    mask, config = bank.keypoint_mask.numpy(), checkpoint.model.config
     found: list[list[list[Found]]] = []
     for output, width, height in passes(checkpoint, bank, quiz):
-        for seen in detect(output, mask, width, height, threshold=LEAST, overlap=overlap):
+        for seen in detect(output, mask, width, height, threshold=LEAST, overlap=config.overlap, hold=config.sees):
             found.append(_by_class(seen, labels, skeletons))
     return found
 
