@@ -73,6 +73,7 @@ def _detect_one(
 
 
 def _widened(seen: Detections) -> Detections:
+    """The same with boxes that hold the keypoints that are more likely to be seen than not."""
     points = np.where(seen.keypoint_scores[..., None] > SEEN, seen.keypoints, np.nan)
     low = np.fmin.reduce(points, 1, initial=np.inf)
     high = np.fmax.reduce(points, 1, initial=-np.inf)

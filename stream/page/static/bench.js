@@ -184,17 +184,18 @@ export class Bench extends EventTarget {
       const end = this._near(point);
       if (end !== null) this._sketch.join(hand.edge, end);
     } else if (hand.fresh) this.dispatchEvent(new CustomEvent("placed", { detail: hand.point }));
-    else if (hand.from) this._clicked(hand.from, point);
+    else if (hand.from) this._clicked(hand, point);
     this._sketch.tell();
   }
 
-  /** A click beside a keypoint that is set, which is not dragged, sets the one that is asked for: two may be that close. */
-  _clicked(from, point) {
+  /** A keypoint that was pressed but not dragged: the click sets the next one, as two may be that close. */
+  _clicked({ from, offset }, point) {
     const { next, names } = this._sketch;
-    const far = Math.hypot(from[0] - point[0], from[1] - point[1]) * this._scale;
-    if (far > STILL || next === null || next === names.length) return;
+    const moved = Math.hypot(from[0] - point[0], from[1] - point[1]) * this._scale > STILL;
+    const again = Math.hypot(...offset) * this._scale <= STILL; // a double click makes no second one
+    if (moved || next === null || (next === names.length && again)) return;
     this._sketch.undo();
-    this._sketch.place(point);
+    this.dispatchEvent(new CustomEvent("placed", { detail: this._sketch.place(point) }));
   }
 
   _near(point) {

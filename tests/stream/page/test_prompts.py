@@ -226,9 +226,8 @@ def test_keypoints_that_lie_close_together_are_both_placed(
         hand = Hand(page)
         page.locator("#skeleton").select_option("chair")
         box = hand.drag((420, 230), (620, 470))
-        beside = hand.at(446, 253)
         first, second = hand.click(440, 250), hand.click(446, 253)
-        assert max(abs(a - b) for a, b in zip(hand.at(440, 250), beside, strict=True)) < 11, "px of the screen"
+        assert np.hypot(*np.subtract(hand.at(440, 250), hand.at(446, 253))) < 11, "px of the screen"
         hand.drag(second, (446, 290))  # dragged, it is moved
         page.get_by_role("button", name="Save").click()
         expect(page.locator("#studio-said")).to_contain_text("chair.yaml")
@@ -237,6 +236,21 @@ def test_keypoints_that_lie_close_together_are_both_placed(
     assert np.allclose(kept["examples"][0]["box"], box, atol=0.011)
     assert list(keypoints) == kept["keypoints"][:2]
     assert np.allclose(list(keypoints.values()), [first, [446, 290]], atol=1.5)
+
+
+def test_keypoints_of_ones_own_may_lie_close_together_but_a_double_click_makes_one(
+    company: Callable, open_page: Callable
+) -> None:
+    with company() as running:
+        page = open_page(running)
+        frozen(page)
+        hand = Hand(page)
+        hand.drag((420, 230), (620, 470))
+        for _ in range(2):
+            hand.click(440, 250)
+        expect(page.locator("#points li")).to_have_count(1)
+        hand.click(446, 253)
+        expect(page.locator("#points li")).to_have_count(2)
 
 
 def test_try_shows_what_is_found_on_the_strip_and_changes_nothing(company: Callable, open_page: Callable) -> None:
