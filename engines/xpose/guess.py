@@ -7,6 +7,7 @@ keypoints, whose heat near where they are expected gives their first references 
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -21,7 +22,10 @@ from xpose_stream.engines.xpose.mobilenet import HIDDEN
 LOOK_GAIN = 8.0
 SHARP, ALIKE = 40.0, 0.75  # of the memory: how much more the nearest word counts, and how near it has to be
 PEAKED = 4.0  # power of the heat: between its mean (1) and its peak
+PLAIN, SURE = 0.2, 4.0  # MoveNet's own heat from which it is plain where a keypoint is, and how sharply so
+FAINT = 1e-6  # of heat to that power, in cells: what is less tells nothing
 REACH = 0.08  # of the box's longer side: how far from where it is expected a keypoint is looked for
+Axes = tuple[Tensor, Tensor]  # columns [w] and rows [h], in cells
 PLACE = {"heat": HIDDEN + 1, "look": LOOK, "shift": 2 * (HIDDEN + 1), "place": 2, "reach": 1}  # a keypoint's row
 THING = {"centre": HIDDEN + 1, "look": LOOK, "box": 4 * (2 * HIDDEN + 1)}  # an instance's row
 
@@ -150,6 +154,8 @@ class Guess(nn.Module):
         scale = boxes.new_tensor(guessed.maps.extent)  # fractions to cells
         place = {name: rows_of(part.flatten(2), classes).unflatten(-1, part.shape[2:]) for name, part in
                  guessed.places.items() if name in ("shift", "place", "reach", "own")}  # B, G, K, n
+        # A dog's nose is not a man's, though it has its word.
+        place["own"] = place["own"] * rows_of(guessed.things["own"], classes).unsqueeze(2)
         if guessed.looks is not None:  # whose keypoints are expected where the example has them
             by_looks = rows_of(guessed.looks.share, classes).unsqueeze(2)
             shown = rows_of(guessed.looks.place.flatten(2), classes).unflatten(-1, (-1, 2))
@@ -162,19 +168,20 @@ class Guess(nn.Module):
         sigma = REACH * longest * place["reach"][..., 0].clamp(-2.0, 3.0).exp() + 1.0  # B, G, K
         own = F.one_hot(classes, guessed.heat.shape[1]).to(boxes.dtype)
         heat = (own @ F.logsigmoid(guessed.heat).flatten(2)).unflatten(-1, guessed.heat.shape[2:])  # B, G, K, N
-        x, y = (torch.arange(side, device=boxes.device, dtype=boxes.dtype) + 0.5 for side in (width, height))
-        away_x, away_y = (
-            ((axis - expected[..., i : i + 1]) / sigma.unsqueeze(-1)).square() / 2 for i, axis in enumerate((x, y))
-        )
-        near = heat.unflatten(-1, size) - away_y.unsqueeze(-1) - away_x.unsqueeze(-2)
-        share = (PEAKED * near).flatten(-2).softmax(-1).unflatten(-1, size)
+        x, y = axes = (torch.arange(width, device=boxes.device, dtype=boxes.dtype) + 0.5,
+                       torch.arange(height, device=boxes.device, dtype=boxes.dtype) + 0.5)
+        around = expected + place["own"] * (middle(heat, expected, sigma, axes) - expected)
+        share = near(heat, around, sigma, axes)
         across, down = share.sum(-2), share.sum(-1)
         mean = torch.stack(((across * x).sum(-1), (down * y).sum(-1)), -1)  # B, G, K, 2
         square = (across * x.square()).sum(-1) + (down * y.square()).sum(-1)
         spread = (square - mean.square().sum(-1)).clamp(min=0.25).sqrt().unsqueeze(-1)
         peak = (share.flatten(-2) * heat).sum(-1, keepdim=True)
         clues = torch.cat(((spread / longest.unsqueeze(-1)).log(), peak / 4), -1)
-        unit = spread if guessed.looks is None else spread * (1 - by_looks)  # the decoder knows nothing of looks
+        # MoveNet has seen far more photographs than the decoder, which moves what is plain in them for the worse.
+        unit = spread * (1 - place["own"] * (SURE * (peak - math.log(PLAIN))).sigmoid())
+        if guessed.looks is not None:
+            unit = unit * (1 - by_looks)  # the decoder knows nothing of looks
         return First(mean / scale, unit / scale, clues, place["own"])
 
     def decided(self, guessed: Guessed) -> Tensor | float:
@@ -190,6 +197,28 @@ class Guess(nn.Module):
         shift = (rows[..., :-1] @ hidden[:, :, None, :, None]).squeeze(-1) + rows[..., -1]
         extent = (boxes[..., 2:] * scale).unsqueeze(2)
         return centre.unsqueeze(2) * scale + shift.flip(-1) - 0.5 + place["place"] * extent
+
+
+def near(heat: Tensor, places: Tensor, sigma: Tensor, axes: Axes) -> Tensor:
+    """Shares [B, G, K, h, w] that cells have in heat [B, G, K, N] (logarithms) near places [B, G, K, 2] in cells."""
+    away_x, away_y = away(places, sigma, axes)
+    close = heat.unflatten(-1, (away_y.shape[-1], away_x.shape[-1])) - away_y.unsqueeze(-1) - away_x.unsqueeze(-2)
+    return (PEAKED * close).flatten(-2).softmax(-1).view_as(close)
+
+
+def middle(heat: Tensor, places: Tensor, sigma: Tensor, axes: Axes) -> Tensor:
+    """The mean [B, G, K, 2] of the cells by these shares, at less cost; the place where there is hardly any heat."""
+    (x, y), (away_x, away_y) = axes, away(places, sigma, axes)
+    across, down = (-PEAKED * away_x).exp(), (-PEAKED * away_y).exp()
+    power = (PEAKED * heat).exp().unflatten(-1, (len(y), len(x)))
+    sums = torch.stack((down, down * y), -2) @ power @ torch.stack((across, across * x), -1)  # B, G, K, 2, 2
+    return (torch.stack((sums[..., 0, 1], sums[..., 1, 0]), -1) + FAINT * places) / (sums[..., :1, 0] + FAINT)
+
+
+def away(places: Tensor, sigma: Tensor, axes: Axes) -> tuple[Tensor, Tensor]:
+    """Half the squared distances in sigmas [B, G, K] of places [B, G, K, 2] from columns [..., w] and rows [..., h]."""
+    x, y = (((axis - places[..., i : i + 1]) / sigma.unsqueeze(-1)).square() / 2 for i, axis in enumerate(axes))
+    return x, y
 
 
 def against(rows: Tensor, hidden: Tensor) -> Tensor:

@@ -276,7 +276,8 @@ class XPose(nn.Module):
         if self.confidence is not None:
             told = normed[:, :, 1:]
             if first is not None and self.config.confidence == "clued":
-                told = torch.cat((told, first_clues(first, output.boxes, output.keypoints, aspect)), -1)
+                clues = first_clues(first, output.logits, output.boxes, output.keypoints, aspect)
+                told = torch.cat((told, clues), -1)
             output = output._replace(**self.confidence(told))
         elif self.config.confidence == "estimated":
             output = output._replace(**estimate(output.logits, output.boxes, output.keypoints, references, aspect))

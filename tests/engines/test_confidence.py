@@ -13,7 +13,8 @@ from torch import nn
 from xpose_stream.engines.detect import detect
 from xpose_stream.engines.engine import EagerEngine
 from xpose_stream.engines.xpose import XPose, XPoseConfig, XPoseOutput
-from xpose_stream.engines.xpose.confidence import CLUES, Confidence, clues, estimate
+from xpose_stream.engines.xpose.confidence import CLUES, Confidence, clues, estimate, first_clues
+from xpose_stream.engines.xpose.guess import First
 
 
 @pytest.mark.parametrize("kind", ["learned", "estimated"])
@@ -58,8 +59,8 @@ def test_clues_add_to_what_tokens_tell_where_the_heat_is_movenets_own_and_are_ca
     told = torch.randn(2, 3, 4, 32 + CLUES + 1)
     plain = dict(zip(("visibility", "spread"), head.mlp(told[..., :32]).unbind(-1), strict=True))
     torch.testing.assert_close(head(told), plain)  # it has learned nothing of clues yet
-    nn.init.normal_(head.second.weight, std=0.2)
-    nn.init.normal_(head.second.bias, std=0.2)
+    for parameter in (*head.seen.parameters(), *head.far.parameters()):
+        nn.init.normal_(parameter, std=0.2)
     told[..., -1] = torch.tensor((1.0, 0.0, 1.0, 0.0))
     before = head(told)
     same = before["visibility"] == plain["visibility"]
@@ -68,6 +69,35 @@ def test_clues_add_to_what_tokens_tell_where_the_heat_is_movenets_own_and_are_ca
     after = head(told)
     torch.testing.assert_close(after["visibility"], 0.5 * before["visibility"] + 0.3)
     torch.testing.assert_close(after["spread"], before["spread"] + math.log(1.5))
+
+
+def test_what_clues_tell_is_learned_anew_from_numbers_of_any_size() -> None:
+    torch.manual_seed(0)
+    head = Confidence(32, clued=True)
+    for parameter in (*head.seen.parameters(), *head.far.parameters()):
+        nn.init.normal_(parameter)
+    told = torch.randn(500, 32 + CLUES + 1) * torch.cat((torch.ones(32), 10.0 ** torch.arange(-2, 5)))
+    told[:, -1] = 1.0
+    head.begin(told)
+    plain = dict(zip(("visibility", "spread"), head.mlp(told[:, :32]).unbind(-1), strict=True))
+    torch.testing.assert_close(head(told), plain)
+    entering = head.seen.layers[0](torch.cat((head.mlp(told[:, :32]), told[:, 32:-1]), 1))
+    assert entering.mean(0).abs().max() < 1e-3
+    assert entering.std(0).min() > 0.1 and entering.std(0).max() < 2
+
+
+def test_clues_tell_how_far_within_picture_and_box_a_keypoint_lies_and_who_else_is_there() -> None:
+    boxes = torch.tensor([[[0.5, 0.5, 0.4, 0.1], [0.62, 0.5, 0.1, 0.8]]])  # sqrt(area): 0.2 and 0.283 of the picture's
+    keypoints = torch.tensor([[[[0.32, 0.5], [0.6, 0.5]], [[0.6, 0.99], [0.9, 0.5]]]])
+    logits = torch.tensor([[[0.0], [2.0]]])
+    zero = torch.zeros(1, 2, 2, 1)
+    first = First(keypoints, keypoints, torch.zeros(1, 2, 2, 2), zero)
+    picture, box, behind = first_clues(first, logits, boxes, keypoints, 1.0)[0, ..., 3:6].unbind(-1)
+    torch.testing.assert_close(picture, torch.tensor([[0.5, 0.5], [0.01 / 0.08**0.5, 0.1 / 0.08**0.5]]))
+    torch.testing.assert_close(box, torch.tensor([[0.02 / 0.2, 0.05 / 0.2], [-0.09 / 0.08**0.5, -0.5]]))
+    torch.testing.assert_close(behind, torch.tensor([[0.0, torch.tensor(2.0).sigmoid()], [0.0, 0.0]]))
+    same = first_clues(first, logits, boxes[:, :1].expand(1, 2, 4), keypoints, 1.0)[..., 5]
+    assert not same.any(), "the same thing found twice hides nothing"
 
 
 def answers(apart: float, moved: float) -> tuple[torch.Tensor, ...]:

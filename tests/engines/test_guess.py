@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from xpose_stream.engines.xpose import XPose, XPoseConfig
-from xpose_stream.engines.xpose.guess import PLACE, Guess, Guessed, Rows
+from xpose_stream.engines.xpose.guess import PLACE, First, Guess, Guessed, Rows, middle, near
 from xpose_stream.engines.xpose.likeness import EXTRA, PATCH, SHOTS, Looks, Metric, alike, join, looks_at, split
 from xpose_stream.engines.xpose.looks import LOOKS, lay_out
 from xpose_stream.engines.xpose.mobilenet import HIDDEN
@@ -53,21 +53,62 @@ def test_what_is_better_as_it_was_does_not_learn() -> None:
     assert rows.learned.grad[0].abs().max() < 1e-6 < rows.learned.grad[1].abs().max()
 
 
-def test_a_keypoint_is_guessed_at_the_peak_of_its_heat_near_where_it_is_expected() -> None:
+def first_of(heat: torch.Tensor, own: float = 0.0, person: float = 1.0) -> tuple[First, torch.Tensor]:
+    """First references in cells for keypoints with this heat [K, h, w], expected at column 9.5, row 5.5."""
     guess, maps = Guess(CONFIG), lay_out(dense(), SIZE)
-    height, width = maps.size
-    heat = torch.full((1, 1, 2, height, width), -8.0)
-    heat[0, 0, 0, 6, 9] = 4.0
-    heat[0, 0, 0, 15, 23] = 6.0  # too far away
-    places = {name: torch.zeros(1, 1, 2, size) for name, size in (PLACE | {"own": 1}).items()}
-    guessed = Guessed(maps, {}, places, torch.zeros(1, 1, height * width), heat.flatten(3), None)
+    (height, width), keypoints = maps.size, len(heat)
+    places = {name: torch.zeros(1, 1, keypoints, size) for name, size in PLACE.items()}
+    places["own"] = torch.full((1, 1, keypoints, 1), own)
+    things = {"own": torch.full((1, 1, 1), person)}
+    guessed = Guessed(maps, things, places, torch.zeros(1, 1, height * width), heat[None, None].flatten(3), None)
     box = torch.tensor([[[10 / width, 6 / height, 8 / width, 8 / height]]])
     first = guess.first(guessed, box, torch.zeros(1, 1, dtype=torch.long))
-    cells = first.points * torch.tensor((width, height))
-    torch.testing.assert_close(cells[0, 0, 0], torch.tensor((9.5, 6.5)), atol=0.2, rtol=0)
+    return first, first.points[0, 0] * torch.tensor((width, height))
+
+
+def test_a_keypoint_is_guessed_at_the_peak_of_its_heat_near_where_it_is_expected() -> None:
+    heat = torch.full((2, SIZE[0] // 4, SIZE[1] // 4), -8.0)
+    heat[0, 6, 9] = 4.0
+    heat[0, 15, 23] = 6.0  # too far away
+    first, cells = first_of(heat)
+    torch.testing.assert_close(cells[0], torch.tensor((9.5, 6.5)), atol=0.2, rtol=0)
     # the other one has no heat, so it stays where it is expected, and may be farther off
-    torch.testing.assert_close(cells[0, 0, 1], torch.tensor((9.5, 5.5)), atol=0.2, rtol=0)
+    torch.testing.assert_close(cells[1], torch.tensor((9.5, 5.5)), atol=0.2, rtol=0)
     assert first.unit[0, 0, 1, 0] >= first.unit[0, 0, 0, 0]
+
+
+def test_what_is_plain_by_movenets_own_heat_may_not_be_moved_but_a_dogs_nose_may() -> None:
+    heat = torch.full((2, SIZE[0] // 4, SIZE[1] // 4), -8.0)
+    heat[0, 6, 9], heat[1, 6, 9] = 4.0, -3.0  # plain, and faint
+    learned, _ = first_of(heat)
+    own, _ = first_of(heat, own=1.0)
+    dog, _ = first_of(heat, own=1.0, person=0.0)
+    ratio = (own.unit / learned.unit)[0, 0, :, 0]
+    assert ratio[0] < 0.02
+    assert ratio[1] > 0.9
+    torch.testing.assert_close(dog.unit, learned.unit)
+    assert own.own.min() == 1.0
+    assert dog.own.max() == 0.0
+
+
+def test_movenets_own_heat_is_looked_at_once_more_around_where_it_was_found() -> None:
+    y, x = torch.meshgrid(torch.arange(SIZE[0] // 4) + 0.5, torch.arange(SIZE[1] // 4) + 0.5, indexing="ij")
+    peak = torch.tensor((12.0, 8.0))  # two to three cells from where it is expected
+    heat = (4.0 - ((x - peak[0]).square() + (y - peak[1]).square()) / 2).unsqueeze(0)
+    away = [(first_of(heat, own)[1][0] - peak).norm() for own in (0.0, 1.0)]
+    assert away[1] < 0.8 * away[0]
+
+
+def test_the_mean_at_less_cost_is_the_same_mean_and_the_place_itself_where_there_is_no_heat() -> None:
+    chance = torch.Generator().manual_seed(0)
+    axes = torch.arange(24) + 0.5, torch.arange(16) + 0.5
+    heat = (2 * torch.randn(1, 3, 5, 16 * 24, generator=chance) - 1).sigmoid().log()
+    places = torch.rand(1, 3, 5, 2, generator=chance) * torch.tensor((24.0, 16.0))
+    sigma = 1 + 4 * torch.rand(1, 3, 5, generator=chance)
+    share = near(heat, places, sigma, axes)
+    mean = torch.stack(((share.sum(-2) * axes[0]).sum(-1), (share.sum(-1) * axes[1]).sum(-1)), -1)
+    torch.testing.assert_close(middle(heat, places, sigma, axes), mean, atol=1e-3, rtol=0)
+    torch.testing.assert_close(middle(heat - 30, places, sigma, axes), places)
 
 
 def test_looks_are_found_again_where_the_picture_was_shifted() -> None:

@@ -32,7 +32,7 @@ from xpose_stream.training.exam.evaluation import found
 from xpose_stream.training.exam.scorecard import Quiz
 
 RATE, EPOCHS = 1e-3, 8
-CLUES_RATE, CLUES_EPOCHS = 5e-2, 40  # of a dozen numbers
+CLUES_RATE, CLUES_EPOCHS = 1e-2, 40  # of two hundred numbers
 DECAY = 0.01
 BATCH = 512
 DATA, TEST = "the data to learn from", "the held-out data"
@@ -168,11 +168,13 @@ def _detected(
 
 def learn(head: Confidence, given: Lessons) -> None:
     """Fit the head to these keypoints by `sureness_loss`; of one that is told clues, what it makes of these alone."""
-    learned: nn.Module = head if head.second is None else head.second
-    rate, epochs = (RATE, EPOCHS) if head.second is None else (CLUES_RATE, CLUES_EPOCHS)
+    parts: list[nn.Module] = [head.seen, head.far] if head.clued else [head]
+    rate, epochs = (CLUES_RATE, CLUES_EPOCHS) if head.clued else (RATE, EPOCHS)
+    if head.clued:
+        head.begin(given.tokens.to(next(head.parameters()).device))
     chance, device = torch.Generator().manual_seed(0), next(head.parameters()).device
     steps = epochs * -(-len(given.tokens) // BATCH)
-    optimizer = torch.optim.AdamW(learned.parameters(), rate, weight_decay=DECAY)
+    optimizer = torch.optim.AdamW([p for part in parts for p in part.parameters()], rate, weight_decay=DECAY)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     for _ in track(range(epochs), "learning", console=Console()):
         for rows in torch.randperm(len(given.tokens), generator=chance).split(BATCH):

@@ -45,7 +45,7 @@ def test_after_100_frames_without_a_detection_one_sentence_says_what_to_try(
     run(folder(tmp_path / "empty", 250), SpotEngine(0.002))
     (sentence,) = told(caplog)
     assert sentence.startswith("empty: nothing found in 1")
-    for part in ("prompt 'person'", "best score was 0.00", "begins at 0.58", "224x168 px of 320x240", "other weights"):
+    for part in ("prompt 'person'", "best score was 0.00", "begins at 0.44", "224x168 px of 320x240", "other weights"):
         assert part in sentence
     assert "\n" not in sentence and "other words" in sentence
 
