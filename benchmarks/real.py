@@ -29,6 +29,7 @@ from xpose_stream.engines.prompts.example import Example, normalised
 from xpose_stream.engines.prompts.prompt import Prompt, find_skeletons
 from xpose_stream.engines.prompts.skeleton import Skeleton
 from xpose_stream.engines.resize import target_size
+from xpose_stream.trackers import TrackerConfig
 from xpose_stream.training.exam.confidence import auroc
 from xpose_stream.training.teachers.people import SIGMAS, Person, Pixels, Runner, decode, letterbox
 
@@ -257,7 +258,7 @@ def main(
     weights: Annotated[Path, typer.Option(help="The weights.")] = Path("configs/models/xpose-eyes.safetensors"),
     data: Annotated[Path, typer.Option(help="Folder of the photographs.")] = Path("data/real"),
     models: Annotated[Path | None, typer.Option(help="Folder of MoveNet's graphs.")] = None,
-    shown: Annotated[float, typer.Option(help="Least score.")] = SHOWN,
+    shown: Annotated[float | None, typer.Option(help="Least score; by default that with which a track begins.")] = None,
     input_size: Annotated[str | None, typer.Option(help="What the weights see of people and things: 192x144.")] = None,
     do_people: Annotated[bool, typer.Option("--people/--no-people")] = True,
     do_things: Annotated[bool, typer.Option("--things/--no-things")] = False,
@@ -273,7 +274,8 @@ def main(
         bank = embed_prompts([Prompt(skeleton) for skeleton in find_skeletons(["person"])], checkpoint)
         width, height = map(int, (input_size or "0x0").split("x"))
         size = (min(width, height), max(width, height)) if input_size else None  # else the weights' own
-        finders["weights"] = Eyes(checkpoint, bank, shown, size)
+        least = TrackerConfig(**checkpoint.tracker).high_score if shown is None else shown
+        finders["weights"] = Eyes(checkpoint, bank, least, size)
     if models is not None:
         finders["MoveNet"] = movenet(models)
     for name, find in finders.items():
