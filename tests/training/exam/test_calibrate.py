@@ -13,7 +13,7 @@ from tests.training import coco_files
 from xpose_stream.engines import NANO
 from xpose_stream.engines.checkpoint import Checkpoint, load, save
 from xpose_stream.engines.xpose import XPose, XPoseConfig
-from xpose_stream.engines.xpose.confidence import Confidence
+from xpose_stream.engines.xpose.confidence import CLUES, Confidence
 from xpose_stream.training.data.bank import render_shard
 from xpose_stream.training.data.dataset import DataError
 from xpose_stream.training.data.shard import Shard, write_shard
@@ -133,3 +133,13 @@ def test_weights_without_confidence_are_refused(bank: Path, tmp_path: Path) -> N
     save(plain, Checkpoint(XPose(XPoseConfig.nano()), None, {}))
     with pytest.raises(DataError, match="has no learned confidence"):
         calibrate(Order(plain, [str(bank)], [str(bank)], tmp_path / "fit.safetensors"))
+
+
+def test_clues_are_learned_together() -> None:
+    head = Confidence(8, clued=True)
+    told = torch.randn(4000, 8 + CLUES + 1, generator=torch.Generator().manual_seed(0))
+    told[:, -1] = 1.0  # all of it is MoveNet's own
+    visible = told[:, 8] * told[:, 8 + 3] > 0  # which neither of the two tells alone
+    learn(head, Lessons(told, 2.0 * visible, torch.full((4000,), torch.nan)))
+    with torch.no_grad():
+        assert auroc(head(told)["visibility"].numpy(), visible.numpy()) > 0.9
