@@ -8,55 +8,32 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from torch import Tensor
 from torch.nn import functional as F
 
 from xpose_stream.engines.prompts.example import Example, normalised
 from xpose_stream.engines.prompts.recognition import Embedded
+from xpose_stream.engines.prompts.regression import fit, show, turning
 from xpose_stream.engines.resize import target_size
 from xpose_stream.engines.xpose import XPose
-from xpose_stream.engines.xpose.likeness import EXTRA, PATCH, SHOTS, join, looks_at
+from xpose_stream.engines.xpose.likeness import EXTRA, PATCH, TURNS, join
 
 # What words have to find of an example: from which logit on, how near in sides of its box, and of how many keypoints.
 SURE, NEAR, MOST = -1.0, 0.15, 0.6
 
 
 def with_looks(model: XPose, given: Embedded, examples: Sequence[Example], share: float) -> Embedded:
-    """A prompt's meaning, followed by how its examples look, which counts for `share` of what it says.
-
-    A keypoint has the looks of the examples that show it; the last are repeated where these are fewer than SHOTS.
-    """
-    count = len(given.keypoints)
+    """A prompt's meaning, followed by how its examples look, which counts for `share` of what it says."""
     if share == 0 or not examples:
         return Embedded(F.pad(given.instance, (0, EXTRA)), F.pad(given.keypoints, (0, EXTRA)), given.known)
-    shown = [_look(model, example) for example in examples[:SHOTS]]
-    rows, places, known = torch.zeros(count, SHOTS, PATCH), torch.zeros(count, 2), torch.zeros(count, 1)
-    for k in range(count):
-        own = [one for one, example in zip(shown, examples, strict=False) if example.present[k]]
-        if own:
-            rows[k] = torch.stack([own[min(i, len(own) - 1)][0][k] for i in range(SHOTS)])
-            places[k], known[k] = torch.stack([place[k] for _, place, _ in own]).mean(0), 1.0
-    size = torch.stack([size for _, _, size in shown]).mean(0)
-    instance = join(given.instance, torch.zeros(SHOTS, PATCH), size, torch.tensor((share,)))
-    return Embedded(instance, join(given.keypoints, rows, places, known), given.known)
-
-
-@torch.no_grad()
-def _look(model: XPose, example: Example) -> tuple[Tensor, Tensor, Tensor]:
-    """Looks [K, PATCH] of an example's keypoints in its whole picture, their places in the box [K, 2], its size [2]."""
-    config, device = model.config, next(model.parameters()).device
-    height, width = example.rgb.shape[:2]
-    size = target_size(width, height, config.short_side, config.long_side)
-    small: Any = cv2.resize(example.rgb, size, interpolation=cv2.INTER_AREA)
-    dense = model.levels(torch.from_numpy(normalised(small))[None].to(device))[config.levels :]
-    whole = np.array((width, height))
-    points = np.nan_to_num(example.keypoints / whole)
-    extent = size[0], size[1]
-    assert model.guess is not None  # else there are no looks
-    looks = looks_at(dense, extent, torch.from_numpy(points).float().to(device), model.guess.metric).cpu()
-    low, high = example.box[:2] / whole, example.box[2:] / whole
-    places = (points - (low + high) / 2) / (high - low)
-    return looks, torch.from_numpy(places).float(), torch.from_numpy(high - low).float()
+    shown = show(model, examples)
+    size = np.mean([(one.box[2:] - one.box[:2]) / one.rgb.shape[1::-1] for one in examples], 0)
+    places = [(one.keypoints - one.centre) @ turning(-one.turned) for one in shown]  # px, as the first lies
+    present = np.array([one.present for one in examples])
+    place = np.nan_to_num(places).sum(0) / present.sum(0).clip(1)[:, None] / (size * shown[0].rgb.shape[1::-1])
+    known = torch.from_numpy(present.any(0)).float().unsqueeze(1)
+    sizes, places_in_box = torch.from_numpy(size).float(), torch.from_numpy(place).float()
+    instance = join(given.instance, torch.zeros(TURNS, PATCH), sizes, torch.tensor((share,)))
+    return Embedded(instance, join(given.keypoints, fit(model, shown), places_in_box, known), given.known)
 
 
 @torch.no_grad()

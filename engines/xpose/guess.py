@@ -71,6 +71,7 @@ class Guessed(NamedTuple):
     centre: Tensor  # [B, C, N] logits
     heat: Tensor  # [B, C, K, N] logits
     looks: likeness.Looks | None
+    alike: likeness.Alike | None  # where it looks like them
 
 
 class Candidates(NamedTuple):
@@ -101,9 +102,7 @@ class Guess(nn.Module):
         self.trust = nn.Linear(2, config.hidden_dim)
         self.metric = likeness.Metric()
 
-    def forward(
-        self, dense: list[Tensor], size: tuple[int, int], instances: Tensor, keypoints: Tensor
-    ) -> Guessed:
+    def forward(self, dense: list[Tensor], size: tuple[int, int], instances: Tensor, keypoints: Tensor) -> Guessed:
         """`dense` as the backbone gives it of images of `size` px (height, width), prompts [B, C, P], [B, C, K, P]."""
         maps = lay_out(dense, size)
         instances, keypoints, shown = likeness.split(instances, keypoints, self.meaning)
@@ -112,11 +111,11 @@ class Guess(nn.Module):
         seen = correlate(looks, maps.looks, maps.size).unflatten(1, (keypoints.shape[1], -1))  # B, C, 1 + K, N
         centre = against(things["centre"], maps.centre) + seen[:, :, 0]
         heat = against(places["heat"].flatten(1, 2), maps.heat).view_as(seen[:, :, 1:]) + seen[:, :, 1:]
-        if shown is not None:
-            like, share = likeness.alike(shown, maps, self.metric), shown.share
-            centre = centre + share * (like.centre - centre)
-            heat = heat + share.unsqueeze(-1) * (like.heat - heat)
-        return Guessed(maps, things, places, centre, heat, shown)
+        if shown is None:
+            return Guessed(maps, things, places, centre, heat, None, None)
+        alike = likeness.alike(shown, maps, self.metric)
+        centre = centre + shown.share * (alike.centre - centre)
+        return Guessed(maps, things, places, centre, heat, shown, alike)
 
     def candidates(self, guessed: Guessed) -> Candidates:
         """The best of the local maxima, with the boxes of the class they are surest of."""
@@ -152,24 +151,29 @@ class Guess(nn.Module):
         size = guessed.maps.size
         height, width = size
         scale = boxes.new_tensor(guessed.maps.extent)  # fractions to cells
-        place = {name: rows_of(part.flatten(2), classes).unflatten(-1, part.shape[2:]) for name, part in
-                 guessed.places.items() if name in ("shift", "place", "reach", "own")}  # B, G, K, n
+        place = {
+            name: rows_of(part.flatten(2), classes).unflatten(-1, part.shape[2:])
+            for name, part in guessed.places.items()
+            if name in ("shift", "place", "reach", "own")
+        }  # B, G, K, n
         # A dog's nose is not a man's, though it has its word.
         place["own"] = place["own"] * rows_of(guessed.things["own"], classes).unsqueeze(2)
-        if guessed.looks is not None:  # whose keypoints are expected where the example has them
-            by_looks = rows_of(guessed.looks.share, classes).unsqueeze(2)
-            shown = rows_of(guessed.looks.place.flatten(2), classes).unflatten(-1, (-1, 2))
-            place["shift"] = place["shift"] * (1 - by_looks)
-            place["place"] = place["place"] + by_looks * (shown - place["place"])
-            place["reach"] = place["reach"] + by_looks * (likeness.FAR - place["reach"])
-            place["own"] = place["own"] * (1 - by_looks)
         expected = self._expected(guessed.maps, boxes, place, scale)  # cells
-        longest = (boxes[..., 2:] * scale).amax(-1, keepdim=True)
-        sigma = REACH * longest * place["reach"][..., 0].clamp(-2.0, 3.0).exp() + 1.0  # B, G, K
         own = F.one_hot(classes, guessed.heat.shape[1]).to(boxes.dtype)
         heat = (own @ F.logsigmoid(guessed.heat).flatten(2)).unflatten(-1, guessed.heat.shape[2:])  # B, G, K, N
-        x, y = axes = (torch.arange(width, device=boxes.device, dtype=boxes.dtype) + 0.5,
-                       torch.arange(height, device=boxes.device, dtype=boxes.dtype) + 0.5)
+        if guessed.looks is not None and guessed.alike is not None:
+            by_looks = rows_of(guessed.looks.share, classes).unsqueeze(2)
+            shift, alike = self._by_looks(guessed.alike, own, self._cell(boxes, guessed.maps))
+            expected = expected + by_looks * (boxes[..., None, :2] * scale + shift - expected)
+            heat = heat + by_looks * (alike - heat)
+            place["reach"] = place["reach"] + by_looks * (likeness.FAR - place["reach"])
+            place["own"] = place["own"] * (1 - by_looks)
+        longest = (boxes[..., 2:] * scale).amax(-1, keepdim=True)
+        sigma = REACH * longest * place["reach"][..., 0].clamp(-2.0, 3.0).exp() + 1.0  # B, G, K
+        x, y = axes = (
+            torch.arange(width, device=boxes.device, dtype=boxes.dtype) + 0.5,
+            torch.arange(height, device=boxes.device, dtype=boxes.dtype) + 0.5,
+        )
         around = expected + place["own"] * (middle(heat, expected, sigma, axes) - expected)
         share = near(heat, around, sigma, axes)
         across, down = share.sum(-2), share.sum(-1)
@@ -183,6 +187,23 @@ class Guess(nn.Module):
         if guessed.looks is not None:
             unit = unit * (1 - by_looks)  # the decoder knows nothing of looks
         return First(mean / scale, unit / scale, clues, place["own"])
+
+    def _by_looks(self, alike: likeness.Alike, own: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
+        """Of groups in cells [B, G], whose classes are `own` [B, G, C], as what is there lies round: the shifts
+        [B, G, K, 2] to their keypoints in cells, and their heat [B, G, K, N] in logarithms.
+        """
+        ways = alike.ways.flatten(1, 2).gather(2, cell.unsqueeze(1).expand(-1, own.shape[2] * likeness.TURNS, -1))
+        share = ways.transpose(1, 2).unflatten(2, (-1, likeness.TURNS)).softmax(-1) * own.unsqueeze(-1)
+        shift, heat = (
+            share.flatten(2) @ part.flatten(1, 2).flatten(2) for part in (alike.shift, F.logsigmoid(alike.heat))
+        )
+        return shift.unflatten(-1, (-1, 2)), heat.unflatten(-1, alike.heat.shape[3:])
+
+    def _cell(self, boxes: Tensor, maps: Maps) -> Tensor:
+        """The cells [B, G] in which the centres of boxes [B, G, 4] lie."""
+        height, width = maps.size
+        column, row = (boxes[..., :2] * boxes.new_tensor(maps.extent)).long().unbind(-1)
+        return row.clamp(0, height - 1) * width + column.clamp(0, width - 1)
 
     def decided(self, guessed: Guessed) -> Tensor | float:
         """What part [B, 1 | G, C] of a class's logit the decoder may add to: not what is known by looks alone."""

@@ -1,25 +1,31 @@
-"""Prompts by example as rows themselves: what a marked keypoint looks like, laid against the trunk's maps.
+"""Prompts by example as rows themselves: what tells a marked keypoint from all else, laid against the trunk's maps.
 
-A prompt with looks is wider than one in words: after its meaning come SHOTS looks, a place or a size, and the share of
-the looks in what it says. The trunk's features match by themselves, better in directions learned from views of a point.
+A prompt with looks is wider than one in words: after its meaning come a row for each of TURNS ways round, a place or a
+size, and the share of the looks in what it says. The trunk's features match by themselves, better in directions learned
+from views of a point, and best where a row was fitted to the example's own picture (engines/prompts/regression.py).
 """
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from xpose_stream.engines.xpose.looks import AROUND, LOOK, LOOKS, Maps, correlate, normalise, patches
+from xpose_stream.engines.xpose.looks import AROUND, LOOK, LOOKS, Maps, correlate, patches
 
-SHOTS = 5  # looks of a keypoint that are compared, the best of which counts
-PATCH = len(AROUND) * LOOK  # width of a look: what is around a keypoint belongs to it
-EXTRA = SHOTS * PATCH + 3  # width of what follows the meaning
-NEIGHBOUR = 0.5  # of the weight of the cell itself
+TURNS = 8  # ways round that an example is looked for: it, turned by so many equal angles
+PATCH = len(AROUND) * LOOK  # width of a row: what is around a keypoint belongs to it
+EXTRA = TURNS * PATCH + 3  # width of what follows the meaning
 HEAT, LIKE = 30.0, 0.9  # logit of a keypoint: times how much likelier; so much that heat has no plateau
-VOTE, VOTE_LEAST = 40.0, 0.31  # of a centre: in other frames of a video .35 and more, elsewhere .29 at most
+# Logit of a centre: how sharply it grows with how alike its keypoints are, times by how many deviations more so than is
+# usual over the picture; and where it is 0. In other frames of a video 1 to 12, elsewhere .4 to 1, of dark spots 3.
+VOTE, VOTE_LEAST = 3.0, 1.0
+GAUSS = 1.25  # of a mean deviation: makes it that of a normal distribution
+FAINT = 1e-3
+WAY = 2.0  # how much more the way round counts that fits a place better by a deviation
 FAR = 2.2  # ln of how much farther than a person's keypoints those of an example may be from where they are expected
 POOL, NEAR = 2, 5  # votes are counted at stride 8, each for so many cells around
 
@@ -27,7 +33,7 @@ POOL, NEAR = 2, 5  # votes are counted at stride 8, each for so many cells aroun
 class Looks(NamedTuple):
     """What C prompts with K keypoints each say by example."""
 
-    rows: Tensor  # [B, C, K, SHOTS, PATCH]
+    rows: Tensor  # [B, C, K, TURNS, PATCH]
     place: Tensor  # [B, C, K, 2] from the centre of the box, in boxes
     size: Tensor  # [B, C, 2] of the box, as fractions
     share: Tensor  # [B, C, 1] of the looks, 0..1
@@ -38,7 +44,9 @@ class Alike(NamedTuple):
     """Where a picture looks like them."""
 
     centre: Tensor  # [B, C, N] logits
-    heat: Tensor  # [B, C, K, N] logits
+    ways: Tensor  # [B, C, TURNS, N] logits of the way round of what is there
+    heat: Tensor  # [B, C, TURNS, K, N] logits
+    shift: Tensor  # [B, C, TURNS, K, 2] from the centre to the keypoints, in cells
 
 
 class Metric(nn.Module):
@@ -65,55 +73,56 @@ def split(instances: Tensor, keypoints: Tensor, meaning: int) -> tuple[Tensor, T
     """Meanings of prompts [B, C, P + EXTRA] and [B, C, K, P + EXTRA], and their looks; none where they have width P."""
     if instances.shape[-1] == meaning:
         return instances, keypoints, None
-    rows = keypoints[..., meaning:-3].unflatten(-1, (SHOTS, PATCH))
+    rows = keypoints[..., meaning:-3].unflatten(-1, (TURNS, PATCH))
     looks = Looks(rows, keypoints[..., -3:-1], instances[..., -3:-1], instances[..., -1:], keypoints[..., -1])
     return instances[..., :meaning], keypoints[..., :meaning], looks
 
 
 def join(meaning: Tensor, rows: Tensor, place: Tensor, share: Tensor) -> Tensor:
-    """A prompt's vector [..., P + EXTRA] of its parts; `rows` [..., SHOTS, PATCH]."""
+    """A prompt's vector [..., P + EXTRA] of its parts; `rows` [..., TURNS, PATCH]."""
     return torch.cat((meaning, rows.flatten(-2), place, share), -1)
 
 
-def looks_at(dense: list[Tensor], extent: tuple[float, float], points: Tensor, metric: Metric) -> Tensor:
-    """Looks [K, PATCH] of points [K, 2] (fractions) of one picture; `dense` as the backbone gives it.
-
-    What is around a point counts NEIGHBOUR as much; the sum over a level is 1 for what looks the same.
-    """
-    weights = points.new_tensor([1.0 if at == (0, 0) else NEIGHBOUR for at in AROUND])
-    around = points.new_tensor(AROUND)
-    found = []
-    for look, stride in zip(metric([normalise(look) for look in dense[1:]]), (4, 8, 16, 16), strict=True):
-        height, width = look.shape[-2:]
-        reach = points.new_tensor((extent[0] / (width * stride), extent[1] / (height * stride)))
-        places = points[:, None] * reach + around / points.new_tensor((width, height))  # K, 9, 2
-        seen = F.grid_sample(look, (2 * places - 1)[None], align_corners=False, padding_mode="border")
-        seen = F.normalize(seen[0], dim=0) * weights / weights.sum()  # c, K, 9
-        found.append(seen.permute(1, 2, 0).flatten(1))
-    return torch.cat(found, -1)
+def seen(looks: list[Tensor], metric: Metric) -> list[Tensor]:
+    """What rows are laid against: the trunk's maps [B, c, h, w] with what is around each cell, [B, 9 * c, h, w]."""
+    return [patches(look) for look in metric(looks)]
 
 
 def alike(looks: Looks, maps: Maps, metric: Metric) -> Alike:
     """Lay the looks against the maps."""
-    seen = [patches(look) for look in metric(maps.looks)]
     classes, count = looks.known.shape[1:]
-    flat = correlate(looks.rows.flatten(1, 3), seen, maps.size) / len(LOOKS)
-    like = flat.unflatten(1, (classes, count, SHOTS)).amax(3)  # B, C, K, N
-    return Alike(VOTE * (_votes(looks, like, maps) - VOTE_LEAST), HEAT * (like - LIKE))
+    flat = correlate(looks.rows.transpose(2, 3).flatten(1, 3), seen(maps.looks, metric), maps.size)
+    like = flat.unflatten(1, (classes, TURNS, count))  # B, C, TURNS, K, N
+    shift = _turned(looks.place * looks.size.unsqueeze(2) * like.new_tensor(maps.extent))
+    votes = _votes(looks.known, like, shift, maps.size)
+    known = looks.known.unsqueeze(2)  # B, C, 1, K
+    count = known.sum(-1).clamp(min=1.0)
+    usual = like.mean(-1, keepdim=True)
+    level = (usual[..., 0] * known).sum(-1) / count  # B, C, TURNS
+    spread = ((like - usual).abs().mean(-1) * known).sum(-1) / count
+    above = (votes - level.unsqueeze(-1)) / (GAUSS * spread.mean(-1)[..., None, None] + FAINT)
+    both = votes.clamp(min=FAINT) * above.clamp(min=FAINT)
+    return Alike(VOTE * (both.amax(2) / VOTE_LEAST).log(), WAY * above, HEAT * (like - LIKE), shift)
 
 
-def _votes(looks: Looks, like: Tensor, maps: Maps) -> Tensor:
-    """How well the keypoints around every cell agree that it is their centre: [B, C, N]."""
-    height, width = maps.size
-    pooled = F.max_pool2d(like.unflatten(-1, maps.size).flatten(0, 2).unsqueeze(1), POOL, ceil_mode=True)
-    pooled = F.max_pool2d(pooled, NEAR, 1, NEAR // 2)  # B * C * K, 1, h, w
+def _turned(shift: Tensor) -> Tensor:
+    """Shifts [B, C, K, 2] turned all ways, counterclockwise as it is seen: [B, C, TURNS, K, 2]."""
+    angles = [2 * math.pi * turn / TURNS for turn in range(TURNS)]
+    turns = shift.new_tensor([((math.cos(a), -math.sin(a)), (math.sin(a), math.cos(a))) for a in angles])
+    return shift.unsqueeze(2) @ turns
+
+
+def _votes(known: Tensor, like: Tensor, shift: Tensor, size: tuple[int, int]) -> Tensor:
+    """How well the keypoints around every cell agree that it is the centre of what lies so round: [B, C, TURNS, N]."""
+    height, width = size
+    pooled = F.max_pool2d(like.unflatten(-1, size).flatten(0, 3).unsqueeze(1), POOL, ceil_mode=True)
+    pooled = F.max_pool2d(pooled, NEAR, 1, NEAR // 2)  # B * C * TURNS * K, 1, h, w
     tall, wide = pooled.shape[-2:]
     y, x = (torch.arange(side, device=like.device, dtype=like.dtype) + 0.5 for side in (tall, wide))
     cells = torch.stack(torch.meshgrid(x / wide, y / tall, indexing="xy"), -1)  # h, w, 2
-    reach = like.new_tensor((maps.extent[0] / (wide * POOL), maps.extent[1] / (tall * POOL)))
-    shift = (looks.place * looks.size.unsqueeze(2) * reach).flatten(0, 2)[:, None, None]
-    votes = F.grid_sample(pooled, 2 * (cells + shift) - 1, align_corners=False, padding_mode="border")
-    votes = votes.view(*looks.known.shape, tall, wide) * looks.known[..., None, None]
-    mean = votes.sum(2) / looks.known.sum(2).clamp(min=1.0)[..., None, None]
-    large = F.interpolate(mean, scale_factor=float(POOL), mode="bilinear", align_corners=False)
-    return large[..., :height, :width].flatten(2)
+    reach = (shift / shift.new_tensor((wide * POOL, tall * POOL))).flatten(0, 3)[:, None, None]
+    votes = F.grid_sample(pooled, 2 * (cells + reach) - 1, align_corners=False, padding_mode="border")
+    votes = votes.view(*like.shape[:4], tall, wide) * known[:, :, None, :, None, None]
+    mean = votes.sum(3) / known.sum(2).clamp(min=1.0)[:, :, None, None, None]
+    large = F.interpolate(mean.flatten(0, 1), scale_factor=float(POOL), mode="bilinear", align_corners=False)
+    return large[..., :height, :width].flatten(2).view(*like.shape[:3], -1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -9,8 +10,8 @@ import torch
 
 from xpose_stream.engines.xpose import XPose, XPoseConfig
 from xpose_stream.engines.xpose.guess import PLACE, First, Guess, Guessed, Rows, middle, near
-from xpose_stream.engines.xpose.likeness import EXTRA, PATCH, SHOTS, Looks, Metric, alike, join, looks_at, split
-from xpose_stream.engines.xpose.looks import LOOKS, lay_out
+from xpose_stream.engines.xpose.likeness import EXTRA, PATCH, TURNS, VOTE, Looks, Metric, alike, join, seen, split
+from xpose_stream.engines.xpose.looks import LOOKS, TIMES, Maps, lay_out
 from xpose_stream.engines.xpose.mobilenet import HIDDEN
 
 SIZE = 64, 96  # px
@@ -60,7 +61,7 @@ def first_of(heat: torch.Tensor, own: float = 0.0, person: float = 1.0) -> tuple
     places = {name: torch.zeros(1, 1, keypoints, size) for name, size in PLACE.items()}
     places["own"] = torch.full((1, 1, keypoints, 1), own)
     things = {"own": torch.full((1, 1, 1), person)}
-    guessed = Guessed(maps, things, places, torch.zeros(1, 1, height * width), heat[None, None].flatten(3), None)
+    guessed = Guessed(maps, things, places, torch.zeros(1, 1, height * width), heat[None, None].flatten(3), None, None)
     box = torch.tensor([[[10 / width, 6 / height, 8 / width, 8 / height]]])
     first = guess.first(guessed, box, torch.zeros(1, 1, dtype=torch.long))
     return first, first.points[0, 0] * torch.tensor((width, height))
@@ -111,29 +112,74 @@ def test_the_mean_at_less_cost_is_the_same_mean_and_the_place_itself_where_there
     torch.testing.assert_close(middle(heat - 30, places, sigma, axes), places)
 
 
-def test_looks_are_found_again_where_the_picture_was_shifted() -> None:
-    seen = dense()
-    points = torch.tensor(((0.30, 0.40), (0.42, 0.52)))
-    rows = looks_at(seen, SIZE[::-1], points, Metric()).unsqueeze(1).expand(-1, SHOTS, -1)
+POINTS = torch.tensor(((0.30, 0.40), (0.42, 0.52)))
+
+
+def rows_at(maps: Maps, points: torch.Tensor) -> torch.Tensor:
+    """Rows [K, PATCH] that are 1 on what looks as the maps do at points [K, 2], fractions."""
+    cells = (points * torch.tensor(maps.extent)).long()
+    rows = torch.cat(
+        [
+            look[0, :, cells[:, 1] // t, cells[:, 0] // t].T
+            for look, t in zip(seen(maps.looks, Metric()), TIMES, strict=True)
+        ],
+        1,
+    )
+    return rows / (9 * len(LOOKS))
+
+
+def looks_of(rows: torch.Tensor, points: torch.Tensor = POINTS) -> Looks:
+    """Looks of one prompt whose keypoints lie as points, with rows [K, TURNS, PATCH]."""
     place = (points - points.mean(0)) / 0.3
-    size, all_of_it = torch.full((1, 1, 2), 0.3), torch.ones(1, 1, 1)
-    looks = Looks(rows[None, None], place[None, None], size, all_of_it, torch.ones(1, 1, 2))
-    moved = [seen[0], *(torch.roll(look, 16 // s, 3) for look, s in zip(seen[1:], (4, 8, 16, 16), strict=True))]
+    return Looks(
+        rows[None, None], place[None, None], torch.full((1, 1, 2), 0.3), torch.ones(1, 1, 1), torch.ones(1, 1, 2)
+    )
+
+
+def place_of(maps: Maps, map: torch.Tensor) -> torch.Tensor:
+    """The highest cell of a map [N], as fractions."""
+    row, column = divmod(int(map.argmax()), maps.size[1])
+    return torch.tensor(((column + 0.5) / maps.extent[0], (row + 0.5) / maps.extent[1]))
+
+
+def test_looks_are_found_again_where_the_picture_was_shifted() -> None:
+    before = dense()
+    rows = rows_at(lay_out(before, SIZE), POINTS).unsqueeze(1).expand(-1, TURNS, -1)
+    moved = [before[0], *(torch.roll(look, 16 // s, 3) for look, s in zip(before[1:], (4, 8, 16, 16), strict=True))]
     maps = lay_out(moved, SIZE)
-    like = alike(looks, maps, Metric())
-    for k, point in enumerate(points):
-        row, column = divmod(int(like.heat[0, 0, k].argmax()), maps.size[1])
-        found = torch.tensor(((column + 0.5) / maps.extent[0], (row + 0.5) / maps.extent[1]))
-        assert (found - point - torch.tensor((16 / SIZE[1], 0))).abs().max() < 0.05
-    row, column = divmod(int(like.centre[0, 0].argmax()), maps.size[1])
-    found = torch.tensor(((column + 0.5) / maps.extent[0], (row + 0.5) / maps.extent[1]))
-    assert (found - points.mean(0) - torch.tensor((16 / SIZE[1], 0))).abs().max() < 0.15
+    like = alike(looks_of(rows), maps, Metric())
+    shift = torch.tensor((16 / SIZE[1], 0))
+    for k, point in enumerate(POINTS):
+        assert (place_of(maps, like.heat[0, 0, 0, k]) - point - shift).abs().max() < 0.05
+    assert (place_of(maps, like.centre[0, 0]) - POINTS.mean(0) - shift).abs().max() < 0.15
+
+
+@pytest.mark.parametrize("turn", (0, 2, 4, 6))
+def test_the_way_round_is_that_in_which_keypoints_lie_so_to_each_other(turn: int) -> None:
+    maps = lay_out(dense(), SIZE)
+    scale, points = torch.tensor(maps.extent), torch.tensor(((0.3, 0.4), (0.7, 0.6)))
+    shift = (points - points.mean(0)) * scale  # cells
+    for _ in range(turn // 2):
+        shift = torch.stack((shift[:, 1], -shift[:, 0]), 1)  # a quarter counterclockwise, y downwards
+    turned = torch.tensor((0.5, 0.5)) + shift / scale
+    rows = rows_at(maps, turned).unsqueeze(1).expand(-1, TURNS, -1)
+    like = alike(looks_of(rows, points), maps, Metric())
+    middle_cell = maps.size[0] // 2 * maps.size[1] + maps.size[1] // 2
+    assert int(like.ways[0, 0, :, middle_cell].argmax()) == turn
+    torch.testing.assert_close(like.shift[0, 0, turn], shift, atol=1e-4, rtol=0)
+
+
+def test_a_thing_is_surer_the_more_it_is_alike() -> None:
+    maps = lay_out(dense(), SIZE)
+    rows = rows_at(maps, POINTS).unsqueeze(1).expand(-1, TURNS, -1)
+    plain, half = (alike(looks_of(rows * times), maps, Metric()).centre.max() for times in (1.0, 0.5))
+    assert plain - half == pytest.approx(VOTE * math.log(2), abs=0.1)
 
 
 def test_a_prompt_with_looks_is_taken_apart_as_it_was_joined() -> None:
-    meaning, rows = torch.randn(1, 3, 4), torch.randn(1, 3, SHOTS, PATCH)
+    meaning, rows = torch.randn(1, 3, 4), torch.randn(1, 3, TURNS, PATCH)
     place, known = torch.randn(1, 3, 2), torch.ones(1, 3, 1)
-    instance = join(torch.randn(1, 4), torch.zeros(1, SHOTS, PATCH), torch.rand(1, 2), torch.full((1, 1), 0.5))
+    instance = join(torch.randn(1, 4), torch.zeros(1, TURNS, PATCH), torch.rand(1, 2), torch.full((1, 1), 0.5))
     keypoints = join(meaning, rows, place, known)
     assert keypoints.shape[-1] == 4 + EXTRA
     _, back, looks = split(instance[None], keypoints[None], 4)
@@ -149,6 +195,7 @@ def test_the_model_takes_prompts_of_both_kinds_and_any_size(extra: int, size: tu
     config = replace(CONFIG, widths=XPoseConfig.eyes().widths)
     model = XPose(config).eval()
     instances, keypoints = torch.randn(2, 128 + extra), torch.randn(2, 3, 128 + extra)
+    instances[:, 128:].sigmoid_()  # the last is a share
     with torch.no_grad():
         out = model(torch.randn(1, 3, *size), instances, keypoints)
     assert out.keypoints.shape == (1, 2, 3, 2)
