@@ -23,11 +23,13 @@ HEAT, LIKE = 30.0, 0.9  # logit of a keypoint: times how much likelier; so much 
 # Logit of a centre: how sharply it grows with how alike its keypoints are, times by how many deviations more so than is
 # usual over the picture; and where it is 0. In other frames of a video 1 to 12, elsewhere .4 to 1, of dark spots 3.
 VOTE, VOTE_LEAST = 3.0, 1.0
+BESIDE = 0.5  # how much what is less alike than another place of the picture is less believed
 GAUSS = 1.25  # of a mean deviation: makes it that of a normal distribution
 FAINT = 1e-3
 WAY = 2.0  # how much more the way round counts that fits a place better by a deviation
 FAR = 2.2  # ln of how much farther than a person's keypoints those of an example may be from where they are expected
 POOL, NEAR = 2, 5  # votes are counted at stride 8, each for so many cells around
+MIDDLE = 0.02  # of their mean around: where cells agree alike, the middle of these is the centre
 
 
 class Looks(NamedTuple):
@@ -90,9 +92,9 @@ def seen(looks: list[Tensor], metric: Metric) -> list[Tensor]:
 
 def alike(looks: Looks, maps: Maps, metric: Metric) -> Alike:
     """Lay the looks against the maps."""
-    classes, count = looks.known.shape[1:]
+    classes, keypoints = looks.known.shape[1:]
     flat = correlate(looks.rows.transpose(2, 3).flatten(1, 3), seen(maps.looks, metric), maps.size)
-    like = flat.unflatten(1, (classes, TURNS, count))  # B, C, TURNS, K, N
+    like = flat.unflatten(1, (classes, TURNS, keypoints))  # B, C, TURNS, K, N
     shift = _turned(looks.place * looks.size.unsqueeze(2) * like.new_tensor(maps.extent))
     votes = _votes(looks.known, like, shift, maps.size)
     known = looks.known.unsqueeze(2)  # B, C, 1, K
@@ -101,8 +103,10 @@ def alike(looks: Looks, maps: Maps, metric: Metric) -> Alike:
     level = (usual[..., 0] * known).sum(-1) / count  # B, C, TURNS
     spread = ((like - usual).abs().mean(-1) * known).sum(-1) / count
     above = (votes - level.unsqueeze(-1)) / (GAUSS * spread.mean(-1)[..., None, None] + FAINT)
-    both = votes.clamp(min=FAINT) * above.clamp(min=FAINT)
-    return Alike(VOTE * (both.amax(2) / VOTE_LEAST).log(), WAY * above, HEAT * (like - LIKE), shift)
+    both = (votes.clamp(min=FAINT) * above.clamp(min=FAINT)).amax(2).log()  # B, C, N
+    beside = both - both.amax(-1, keepdim=True)
+    centre = VOTE * (both - math.log(VOTE_LEAST) + BESIDE * beside)
+    return Alike(centre, WAY * above, HEAT * (like - LIKE), shift)
 
 
 def _turned(shift: Tensor) -> Tensor:
@@ -123,6 +127,8 @@ def _votes(known: Tensor, like: Tensor, shift: Tensor, size: tuple[int, int]) ->
     reach = (shift / shift.new_tensor((wide * POOL, tall * POOL))).flatten(0, 3)[:, None, None]
     votes = F.grid_sample(pooled, 2 * (cells + reach) - 1, align_corners=False, padding_mode="border")
     votes = votes.view(*like.shape[:4], tall, wide) * known[:, :, None, :, None, None]
-    mean = votes.sum(3) / known.sum(2).clamp(min=1.0)[:, :, None, None, None]
-    large = F.interpolate(mean.flatten(0, 1), scale_factor=float(POOL), mode="bilinear", align_corners=False)
+    mean = (votes.sum(3) / known.sum(2).clamp(min=1.0)[:, :, None, None, None]).flatten(0, 1)
+    wide_mean = F.avg_pool2d(mean, 2 * NEAR - 1, 1, NEAR - 1, count_include_pad=False)
+    mean = mean + MIDDLE * (wide_mean - mean)
+    large = F.interpolate(mean, scale_factor=float(POOL), mode="bilinear", align_corners=False)
     return large[..., :height, :width].flatten(2).view(*like.shape[:3], -1)
