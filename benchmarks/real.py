@@ -3,8 +3,9 @@
     python benchmarks/real.py --weights W --data data/real --models MODELS      # of people, against human labels
     python benchmarks/real.py --weights W --data data/real --things --reach --matches
 
-`--data` holds the unpacked folders coco80, reach and things; `--models` MoveNet's graphs, without which MoveNet is left
-out. Persons of more than 3 % of the picture with five keypoints or more count, as COCO's similarity of the best match.
+`--data` holds the unpacked folders coco80, reach and things, and openfield with the labels that
+`benchmarks/deeplabcut.py` makes; `--models` MoveNet's graphs, without which MoveNet is left out. Persons of more than 3 % of the picture with five
+keypoints or more count, as COCO's similarity of the best match.
 Confidence is judged on those of them that are found: keypoints that people have not labelled count as not to be seen.
 """
 
@@ -194,7 +195,7 @@ def reach(checkpoint: Checkpoint, folder: Path, shots: int = 1, frames: int = 30
     found_any: list[bool] = []
     for group in groups:
         examples = tuple(_example(folder, image, truth[image["id"]]) for image in group)
-        skeleton = Skeleton("reaching mouse", tuple(names), (), (), (0.05,) * len(names))
+        skeleton = Skeleton("animal", tuple(names), (), (), (0.05,) * len(names))
         bank = embed_prompts([Prompt(skeleton, words=False, examples=examples)], checkpoint)
         eyes = Eyes(checkpoint, bank)
         for image in asked:
@@ -284,8 +285,9 @@ def main(
         if do_things:
             print(json.dumps({name: things(find, data / "things")}), flush=True)
     if do_reach:
-        for shots in (1, 5):
-            print(json.dumps({f"{shots} examples": reach(checkpoint, data / "reach", shots)}), flush=True)
+        for video in (name for name in ("reach", "openfield") if (data / name / "annotations.json").exists()):
+            for shots in (1, 5):
+                print(json.dumps({f"{video}, {shots} examples": reach(checkpoint, data / video, shots)}), flush=True)
     if do_matches:
         print(json.dumps({"things, warped": matches(checkpoint, data / "things")}), flush=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import hashlib
 import logging
 import os
 import platform
@@ -10,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Hashable, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -255,6 +256,7 @@ class CompiledEngine:
             "shapes": " ".join("x".join(map(str, tensor.shape)) for tensor in inputs),
             "precision": self._precision,
             "weights": self._weights,
+            "code": _code(),
             "config": str(self.config),
             "device": _device_name(self.device),
             "versions": _versions(),
@@ -286,6 +288,13 @@ def _device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads"
+
+
+@cache
+def _code() -> str:
+    """A hash of the model's source, which changes under one version where a checkout is pulled."""
+    files = sorted((Path(__file__).parent / "xpose").glob("*.py"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
 
 
 def _versions() -> str:

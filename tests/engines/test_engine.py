@@ -131,6 +131,17 @@ def test_an_engine_is_built_once_and_then_loaded_from_the_cache(eager: EagerEngi
     assert backend.built == 2, "another size is another engine"
 
 
+def test_an_engine_of_other_code_is_built_anew(
+    eager: EagerEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images, pinned = torch.rand(1, 3, 144, 192), eager.pin(*prompts())
+    backend = Planted()
+    for code in ("before", "after"):
+        monkeypatch.setattr(engine_module, "_code", lambda code=code: code)
+        assert compiled(eager, tmp_path, backend).prepare(images, pinned) == "planted"
+    assert backend.built == 2
+
+
 def test_an_engine_cut_short_on_disk_is_built_again(eager: EagerEngine, tmp_path: Path) -> None:
     images, pinned = torch.rand(1, 3, 144, 192), eager.pin(*prompts())
     backend = Planted()
