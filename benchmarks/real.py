@@ -4,8 +4,8 @@
     python benchmarks/real.py --weights W --data data/real --things --reach --matches
 
 `--data` holds the unpacked folders coco80, reach and things, and openfield with the labels that
-`benchmarks/deeplabcut.py` makes; `--models` MoveNet's graphs, without which MoveNet is left out. Persons of more than 3 % of the picture with five
-keypoints or more count, as COCO's similarity of the best match.
+`benchmarks/deeplabcut.py` makes; `--models` MoveNet's graphs, without which MoveNet is left out. Persons of more than
+3 % of the picture with five keypoints or more count, as COCO's similarity of the best match.
 Confidence is judged on those of them that are found: keypoints that people have not labelled count as not to be seen.
 """
 

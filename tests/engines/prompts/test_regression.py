@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from xpose_stream.engines import load
 from xpose_stream.engines.prompts.example import Example, normalised
-from xpose_stream.engines.prompts.regression import ALIGNED, angle_between, fit, show, turning
+from xpose_stream.engines.prompts.regression import ALIGNED, RIDGE, angle_between, fit, show, turning
 from xpose_stream.engines.prompts.regression import _ridge as ridge
 from xpose_stream.engines.shipped import DEFAULT
 from xpose_stream.engines.xpose import XPose
@@ -98,5 +98,5 @@ def test_too_few_common_keypoints_tell_no_angle() -> None:
 def test_both_systems_of_the_regression_have_the_same_answer(count: int) -> None:
     chance = torch.Generator().manual_seed(0)
     x, y = torch.randn(count, 50, generator=chance), torch.randn(count, 3, generator=chance)
-    wanted = torch.linalg.solve(x.T @ x + 100 * torch.eye(50), x.T @ y)
+    wanted = torch.linalg.solve(x.T @ x + RIDGE * torch.eye(50), x.T @ y)
     torch.testing.assert_close(ridge(x, y), wanted, atol=1e-5, rtol=1e-4)
