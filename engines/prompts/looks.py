@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from torch.nn import functional as F
@@ -13,7 +11,6 @@ from torch.nn import functional as F
 from xpose_stream.engines.prompts.example import Example, normalised
 from xpose_stream.engines.prompts.recognition import Embedded
 from xpose_stream.engines.prompts.regression import fit, show, turning
-from xpose_stream.engines.resize import target_size
 from xpose_stream.engines.xpose import XPose
 from xpose_stream.engines.xpose.likeness import EXTRA, PATCH, TURNS, join
 
@@ -39,14 +36,11 @@ def with_looks(model: XPose, given: Embedded, examples: Sequence[Example], share
 @torch.no_grad()
 def finds(model: XPose, words: Embedded, example: Example) -> bool:
     """Whether words find in the example's own picture what is marked there: only then may they stand for it."""
-    config, device = model.config, next(model.parameters()).device
-    height, width = example.rgb.shape[:2]
-    size = target_size(width, height, config.short_side, config.long_side)
-    small: Any = cv2.resize(example.rgb, size, interpolation=cv2.INTER_AREA)
-    image = torch.from_numpy(normalised(small))[None].to(device)
-    output = model(image, words.instance[None].to(device), words.keypoints[None].to(device))
+    (shown,) = show(model, [example])
+    image = torch.from_numpy(normalised(shown.rgb))[None].to(next(model.parameters()).device)
+    output = model(image, words.instance[None].to(image), words.keypoints[None].to(image))
     sure = output.logits[0, :, 0] > SURE
-    points = output.keypoints[0, sure].cpu().double().numpy() * np.array((width, height))  # groups, K, 2
-    side = float((example.box[2:] - example.box[:2]).max())
-    away = np.hypot(*np.moveaxis((points - example.keypoints)[:, example.present], -1, 0))
+    points = output.keypoints[0, sure].cpu().double().numpy() * shown.rgb.shape[1::-1]  # groups, K, 2
+    side = float(((example.box[2:] - example.box[:2]) / example.rgb.shape[1::-1] * shown.rgb.shape[1::-1]).max())
+    away = np.hypot(*np.moveaxis((points - shown.keypoints)[:, example.present], -1, 0))
     return bool(((away < NEAR * side).mean(1) >= MOST).any())

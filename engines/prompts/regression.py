@@ -27,11 +27,10 @@ VIEWS = ((0.0, 1.0), (-15.0, 0.9), (15.0, 1.1), (-15.0, 1.1), (15.0, 0.9))  # of
 ALIGNED = 30.0  # degrees: from which on one example is another one turned, not only bent
 ABOUT = 0.8  # cells: how wide what is wanted around a keypoint is
 TOLD = 0.05  # of what is wanted: the least that counts as the keypoint
-ELSEWHERE, WEIGHT = (
-    150,
-    30.0,
-)  # cells of a view without a keypoint; how much more one with a keypoint counts than all of these
+ELSEWHERE = 150  # cells of a view that stand for all without a keypoint
+WEIGHT = 30.0  # how much more a cell with a keypoint counts than one without
 RIDGE = 60.0
+MOST = 25  # views of one way round: of many examples fewer each, but one of every example
 ITSELF = 0.6  # how much a keypoint's own look counts beside what was fitted to one example; the more examples the less
 NEIGHBOUR = 0.5  # of the weight of a cell itself, in its look
 
@@ -84,16 +83,14 @@ def turning(degrees: float) -> Points:
 
 
 def fit(model: XPose, examples: Sequence[Shown]) -> Tensor:
-    """Rows [K, TURNS, PATCH] that are 1 on the keypoints of examples and 0 elsewhere."""
-    rng = np.random.default_rng(0)
+    """Rows [K, TURNS, PATCH], about 1 on the keypoints of examples and 0 elsewhere."""
+    rng, each = np.random.default_rng(0), VIEWS[: max(1, MOST // len(examples))]
     turns = []
     for turn in range(TURNS):
+        angles = [360 / TURNS * turn - example.turned for example in examples]
         views = [
-            [
-                _cells(model, *_view(example, 360 / TURNS * turn - example.turned + angle, scale), rng)
-                for angle, scale in VIEWS
-            ]
-            for example in examples
+            [_cells(model, *_view(example, upright + angle, scale), rng) for angle, scale in each]
+            for example, upright in zip(examples, angles, strict=True)
         ]
         itself = _look([own[0] for own in views]) * (ITSELF / len(examples))
         turns.append(_rows([cells for own in views for cells in own]) + itself)

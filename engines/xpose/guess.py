@@ -163,7 +163,7 @@ class Guess(nn.Module):
         heat = (own @ F.logsigmoid(guessed.heat).flatten(2)).unflatten(-1, guessed.heat.shape[2:])  # B, G, K, N
         if guessed.looks is not None and guessed.alike is not None:
             by_looks = rows_of(guessed.looks.share, classes).unsqueeze(2)
-            shift, alike = self._by_looks(guessed.alike, own, self._cell(boxes, guessed.maps))
+            shift, alike = likeness.as_it_lies(guessed.alike, own, cell_of(boxes, guessed.maps))
             expected = expected + by_looks * (boxes[..., None, :2] * scale + shift - expected)
             heat = heat + by_looks * (alike - heat)
             place["reach"] = place["reach"] + by_looks * (likeness.FAR - place["reach"])
@@ -187,23 +187,6 @@ class Guess(nn.Module):
         if guessed.looks is not None:
             unit = unit * (1 - by_looks)  # the decoder knows nothing of looks
         return First(mean / scale, unit / scale, clues, place["own"])
-
-    def _by_looks(self, alike: likeness.Alike, own: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
-        """Of groups in cells [B, G], whose classes are `own` [B, G, C], as what is there lies round: the shifts
-        [B, G, K, 2] to their keypoints in cells, and their heat [B, G, K, N] in logarithms.
-        """
-        ways = alike.ways.flatten(1, 2).gather(2, cell.unsqueeze(1).expand(-1, own.shape[2] * likeness.TURNS, -1))
-        share = ways.transpose(1, 2).unflatten(2, (-1, likeness.TURNS)).softmax(-1) * own.unsqueeze(-1)
-        shift, heat = (
-            share.flatten(2) @ part.flatten(1, 2).flatten(2) for part in (alike.shift, F.logsigmoid(alike.heat))
-        )
-        return shift.unflatten(-1, (-1, 2)), heat.unflatten(-1, alike.heat.shape[3:])
-
-    def _cell(self, boxes: Tensor, maps: Maps) -> Tensor:
-        """The cells [B, G] in which the centres of boxes [B, G, 4] lie."""
-        height, width = maps.size
-        column, row = (boxes[..., :2] * boxes.new_tensor(maps.extent)).long().unbind(-1)
-        return row.clamp(0, height - 1) * width + column.clamp(0, width - 1)
 
     def decided(self, guessed: Guessed) -> Tensor | float:
         """What part [B, 1 | G, C] of a class's logit the decoder may add to: not what is known by looks alone."""
@@ -245,6 +228,13 @@ def away(places: Tensor, sigma: Tensor, axes: Axes) -> tuple[Tensor, Tensor]:
 def against(rows: Tensor, hidden: Tensor) -> Tensor:
     """Rows [B, M, n + 1], the last number a bias, at all cells of hidden [B, n, N]: [B, M, N]."""
     return rows[..., :-1] @ hidden + rows[..., -1:]
+
+
+def cell_of(boxes: Tensor, maps: Maps) -> Tensor:
+    """The cells [B, G] in which the centres of boxes [B, G, 4] lie."""
+    height, width = maps.size
+    column, row = (boxes[..., :2] * boxes.new_tensor(maps.extent)).long().unbind(-1)
+    return row.clamp(0, height - 1) * width + column.clamp(0, width - 1)
 
 
 def pick(maps: Tensor, cell: Tensor) -> Tensor:

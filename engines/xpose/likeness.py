@@ -25,11 +25,11 @@ HEAT, LIKE = 30.0, 0.9  # logit of a keypoint: times how much likelier; so much 
 VOTE, VOTE_LEAST = 3.0, 1.0
 BESIDE = 0.5  # how much what is less alike than another place of the picture is less believed
 GAUSS = 1.25  # of a mean deviation: makes it that of a normal distribution
-FAINT = 1e-3
+FAINT = 1e-3  # what is less alike, or less above the rest, is as good as not
 WAY = 2.0  # how much more the way round counts that fits a place better by a deviation
 FAR = 2.2  # ln of how much farther than a person's keypoints those of an example may be from where they are expected
 POOL, NEAR = 2, 5  # votes are counted at stride 8, each for so many cells around
-MIDDLE = 0.02  # of their mean around: where cells agree alike, the middle of these is the centre
+MIDDLE = 0.02  # of their mean around: of cells that agree alike the middle one is the centre, not what rounding says
 
 
 class Looks(NamedTuple):
@@ -109,6 +109,19 @@ def alike(looks: Looks, maps: Maps, metric: Metric) -> Alike:
     return Alike(centre, WAY * above, HEAT * (like - LIKE), shift)
 
 
+def as_it_lies(alike: Alike, own: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
+    """Of groups in cells [B, G], whose classes are `own` [B, G, C] (0 or 1), each by the way round that fits there.
+
+    The shifts [B, G, K, 2] to their keypoints, in cells, and their heat [B, G, K, N] in logarithms.
+    """
+    ways = alike.ways.flatten(1, 2)  # B, C * TURNS, N
+    there = ways.gather(2, cell.unsqueeze(1).expand(-1, ways.shape[1], -1)).transpose(1, 2)
+    share = (there.unflatten(2, (-1, TURNS)).softmax(-1) * own.unsqueeze(-1)).flatten(2)  # B, G, C * TURNS
+    shift = share @ alike.shift.flatten(1, 2).flatten(2)
+    heat = share @ F.logsigmoid(alike.heat).flatten(1, 2).flatten(2)
+    return shift.unflatten(-1, alike.shift.shape[3:]), heat.unflatten(-1, alike.heat.shape[3:])
+
+
 def _turned(shift: Tensor) -> Tensor:
     """Shifts [B, C, K, 2] turned all ways, counterclockwise as it is seen: [B, C, TURNS, K, 2]."""
     angles = [2 * math.pi * turn / TURNS for turn in range(TURNS)]
@@ -128,7 +141,7 @@ def _votes(known: Tensor, like: Tensor, shift: Tensor, size: tuple[int, int]) ->
     votes = F.grid_sample(pooled, 2 * (cells + reach) - 1, align_corners=False, padding_mode="border")
     votes = votes.view(*like.shape[:4], tall, wide) * known[:, :, None, :, None, None]
     mean = (votes.sum(3) / known.sum(2).clamp(min=1.0)[:, :, None, None, None]).flatten(0, 1)
-    wide_mean = F.avg_pool2d(mean, 2 * NEAR - 1, 1, NEAR - 1, count_include_pad=False)
-    mean = mean + MIDDLE * (wide_mean - mean)
+    around = F.avg_pool2d(mean, 2 * NEAR - 1, 1, NEAR - 1, count_include_pad=False)
+    mean = mean + MIDDLE * (around - mean)
     large = F.interpolate(mean, scale_factor=float(POOL), mode="bilinear", align_corners=False)
     return large[..., :height, :width].flatten(2).view(*like.shape[:3], -1)
