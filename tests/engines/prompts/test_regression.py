@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -13,9 +15,16 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from xpose_stream.engines import load
+from xpose_stream.engines.cache import EngineCache
+from xpose_stream.engines.checkpoint import Checkpoint
+from xpose_stream.engines.detect import detect
+from xpose_stream.engines.engine import build_engine
+from xpose_stream.engines.prompts.bank import PromptBank, embed_prompts
 from xpose_stream.engines.prompts.example import Example, normalised
+from xpose_stream.engines.prompts.prompt import Prompt
 from xpose_stream.engines.prompts.regression import ALIGNED, RIDGE, angle_between, fit, show, turning
 from xpose_stream.engines.prompts.regression import _ridge as ridge
+from xpose_stream.engines.prompts.skeleton import Skeleton
 from xpose_stream.engines.shipped import DEFAULT
 from xpose_stream.engines.xpose import XPose
 from xpose_stream.engines.xpose.likeness import PATCH, TURNS, seen
@@ -25,8 +34,13 @@ POINTS = np.array(((100.0, 90.0), (150.0, 90.0), (100.0, 120.0)))
 
 
 @pytest.fixture(scope="module")
-def model() -> XPose:
-    return load(DEFAULT).model.eval()
+def checkpoint() -> Checkpoint:
+    return load(DEFAULT)
+
+
+@pytest.fixture(scope="module")
+def model(checkpoint: Checkpoint) -> XPose:
+    return checkpoint.model.eval()
 
 
 def picture(angle: float = 0.0, shift: tuple[float, float] = (0, 0)) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
@@ -58,12 +72,39 @@ def likest(model: XPose, rows: torch.Tensor, rgb: NDArray[np.uint8]) -> NDArray[
     return (np.stack((column, row), -1) * 4 + 2.0).reshape(len(rows), TURNS, 2)
 
 
+@torch.inference_mode()
+def found_in(model: XPose, bank: PromptBank, rgb: NDArray[np.uint8]) -> list[NDArray[np.float64]]:
+    """Keypoints [K, 2] px of what is seen where a track begins."""
+    output = model(torch.from_numpy(normalised(rgb))[None], bank.instances, bank.keypoints)
+    (found,) = detect(output, bank.keypoint_mask.numpy(), 256, 192, threshold=0.44, overlap=model.config.overlap)
+    return list(found.keypoints)
+
+
 def test_a_keypoint_is_found_again_by_the_row_of_the_way_round_it_lies(model: XPose) -> None:
     rows = fit(model, show(model, [example()]))
     assert rows.shape == (3, TURNS, PATCH)
     for turn in (0, 3, 6):
         rgb, points = picture(45.0 * turn, (20, -10))
         assert np.hypot(*(likest(model, rows, rgb)[:, turn] - points).T).max() < 8
+
+
+def test_of_two_things_each_is_taken_as_it_lies(checkpoint: Checkpoint) -> None:
+    twice, first = picture(0.0, (-70, -40))
+    turned, second = picture(180.0, (60, 40))
+    twice[:, 128:] = turned[:, 128:]
+    skeleton = Skeleton("thing", ("red", "blue", "green"), (), (), (0.05,) * 3)
+    bank = embed_prompts([Prompt(skeleton, words=False, examples=(example(),))], checkpoint)
+    found = found_in(checkpoint.model, bank, twice)
+    for truth in (first, second):
+        assert min(np.hypot(*(one - truth).T).max() for one in found) < 10
+
+
+def test_a_compiled_engine_answers_to_an_example_what_eager_answers(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    skeleton = Skeleton("thing", ("red", "blue", "green"), (), (), (0.05,) * 3)
+    bank = embed_prompts([Prompt(skeleton, words=False, examples=(example(),))], checkpoint)
+    engine = build_engine(deepcopy(checkpoint.model), "cpu", "openvino", cache=EngineCache(tmp_path))
+    images = torch.from_numpy(normalised(picture(120.0, (20, 10))[0]))[None]
+    assert engine.prepare(images, engine.pin(bank.instances, bank.keypoints, bank.keypoint_mask)) == "openvino"
 
 
 def test_examples_that_lie_another_way_round_are_turned_back(model: XPose) -> None:
