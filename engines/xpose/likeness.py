@@ -21,7 +21,7 @@ PATCH = len(AROUND) * LOOK  # width of a row: what is around a keypoint belongs 
 EXTRA = TURNS * PATCH + 3  # width of what follows the meaning
 HEAT, LIKE = 30.0, 0.9  # logit of a keypoint: times how much likelier; so much that heat has no plateau
 # Logit of a centre: how sharply it grows with how alike its keypoints are, times by how many deviations more so than is
-# usual over the picture; and where it is 0: one number for all prompts, which plain spots reach anywhere (docs/eyes.md).
+# usual over the picture; and where it is 0: one number for all prompts, plain spots reach it anywhere (docs/eyes.md).
 VOTE, VOTE_LEAST = 3.0, 1.0
 BESIDE = 0.5  # how much what is less alike than another place of the picture is less believed
 GAUSS = 1.25  # of a mean deviation: makes it that of a normal distribution
