@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from xpose_stream.engines.xpose.layers import neighbours
+
 Sizes = tuple[tuple[int, int], ...]  # (height, width) of every level
 
 
@@ -94,30 +96,18 @@ def sample_rows(value: Tensor, sizes: Sizes, locations: Tensor, weights: Tensor)
     """
     batch, tokens, heads, levels, points, _ = locations.shape
     starts = [sum(h * w for h, w in sizes[:level]) for level in range(levels)]
-    start, width, height = locations.new_tensor([(s, w, h) for s, (h, w) in zip(starts, sizes, strict=True)]).T
-    columns = _neighbours(locations[..., 0], width.unsqueeze(-1))
-    rows = _neighbours(locations[..., 1], height.unsqueeze(-1))
-    image = torch.arange(batch, dtype=locations.dtype, device=value.device).view(-1, 1, 1, 1, 1) * value.shape[1]
-    head = torch.arange(heads, dtype=locations.dtype, device=value.device).view(-1, 1, 1)
-    table = value.reshape(-1, value.shape[-1])
-    summed = []
-    for row, share_y in rows:
-        line = (row * width.unsqueeze(-1)).add_(start.unsqueeze(-1) + image)
-        weight = weights * share_y
-        for column, share_x in columns:
-            index = ((line + column) * heads + head).view(-1, levels * points).int()
-            share = (weight * share_x).view_as(index).to(table.dtype)
-            summed.append(F.embedding_bag(index, table, per_sample_weights=share, mode="sum"))
-    return torch.stack(summed).sum(0).view(batch, tokens, -1)
-
-
-def _neighbours(fraction: Tensor, size: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """The two cells next to a position along one axis, kept inside the map, and their linear weights (0 outside)."""
-    pixel = (fraction * size).sub_(0.5)
-    before = pixel.floor()
-    share = pixel.sub_(before)
-    cells = []
-    for cell, weight in ((before, 1 - share), (before + 1, share)):
-        inside = torch.minimum(cell.clamp(min=0), size - 1)
-        cells.append((inside, weight * (inside == cell)))
-    return cells
+    shapes = locations.new_tensor([(s, w, h) for s, (h, w) in zip(starts, sizes, strict=True)])
+    start, width, height = shapes.repeat_interleave(points, 0).T
+    x, y = (locations[..., i].view(batch * tokens, heads, levels * points) for i in (0, 1))
+    column, share_x = neighbours(x * width, width)  # B * T, heads, 2, levels * points
+    row, share_y = neighbours(y * height, height)
+    if batch > 1:
+        image = torch.arange(batch, dtype=x.dtype, device=x.device).repeat_interleave(tokens)
+        start = start + image.view(-1, 1, 1, 1) * value.shape[1]
+    head = torch.arange(heads, dtype=x.dtype, device=x.device).view(-1, 1, 1)
+    line, column = (row * width + start) * heads, column * heads + head
+    share_y = share_y * weights.view_as(x).unsqueeze(2)
+    table, bags = value.reshape(-1, value.shape[-1]), (-1, 4 * levels * points)
+    index = (line.unsqueeze(3) + column.unsqueeze(2)).view(bags).int()
+    share = (share_y.unsqueeze(3) * share_x.unsqueeze(2)).view(bags).to(table.dtype)
+    return F.embedding_bag(index, table, per_sample_weights=share, mode="sum").view(batch, tokens, -1)

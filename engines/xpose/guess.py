@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from xpose_stream.engines.xpose import likeness
 from xpose_stream.engines.xpose.config import XPoseConfig
+from xpose_stream.engines.xpose.layers import neighbours, take
 from xpose_stream.engines.xpose.looks import LOOK, Maps, correlate, lay_out
 from xpose_stream.engines.xpose.mobilenet import HIDDEN
 
@@ -24,8 +25,8 @@ SHARP, ALIKE = 40.0, 0.75  # of the memory: how much more the nearest word count
 PEAKED = 4.0  # power of the heat: between its mean (1) and its peak
 PLAIN, SURE = 0.2, 4.0  # MoveNet's own heat from which it is plain where a keypoint is, and how sharply so
 FAINT = 1e-6  # of heat to that power, in cells: what is less tells nothing
+DEEP = 20.0  # in logarithms below its peak: what is lower tells nothing either, and to that power is beyond float32
 REACH = 0.08  # of the box's longer side: how far from where it is expected a keypoint is looked for
-Axes = tuple[Tensor, Tensor]  # columns [w] and rows [h], in cells
 PLACE = {"heat": HIDDEN + 1, "look": LOOK, "shift": 2 * (HIDDEN + 1), "place": 2, "reach": 1}  # a keypoint's row
 THING = {"centre": HIDDEN + 1, "look": LOOK, "box": 4 * (2 * HIDDEN + 1)}  # an instance's row
 
@@ -90,6 +91,14 @@ class First(NamedTuple):
     own: Tensor  # [B, G, K, 1] how far, 0..1, their heat is MoveNet's own
 
 
+class Peaks(NamedTuple):
+    """Heat of keypoints, to be summed near places."""
+
+    heat: Tensor  # [B, 1 | G, K, h, w] logarithms
+    top: Tensor  # [B, 1 | G, K, 1, 1] their highest
+    power: Tensor  # [B, 1 | G, K, h, w] of the heat, in parts of the highest
+
+
 class Guess(nn.Module):
     """See the module."""
 
@@ -126,19 +135,19 @@ class Guess(nn.Module):
         cell = best.topk(self.queries, sorted=True).indices  # B, Q
         classes = label.gather(1, cell)
         boxes = self.boxes(guessed, cell, classes)
-        return Candidates(pick(guessed.centre, cell).transpose(1, 2), boxes)
+        return Candidates(take(guessed.centre.transpose(1, 2), cell), boxes)
 
     def boxes(self, guessed: Guessed, cell: Tensor, classes: Tensor) -> Tensor:
         """Boxes [B, T, 4] that the maps have for classes [B, T] in cells [B, T]."""
         size = guessed.maps.size
-        rows = rows_of(guessed.things["box"], classes).unflatten(-1, (4, -1))  # B, T, 4, n
-        hidden = pick(guessed.maps.box, cell).transpose(1, 2)  # B, T, 2 * HIDDEN
+        rows = take(guessed.things["box"], classes).unflatten(-1, (4, -1))  # B, T, 4, n
+        hidden = guessed.maps.box(cell)  # B, T, 2 * HIDDEN
         dy, dx, tall, wide = ((rows[..., :-1] * hidden.unsqueeze(2)).sum(-1) + rows[..., -1]).unbind(-1)
         row = torch.div(cell, size[1], rounding_mode="floor")
         parts = (cell - row * size[1] + dx, row + dy, wide.clamp(min=1.0), tall.clamp(min=1.0))
         boxes = torch.stack(parts, -1) / hidden.new_tensor(guessed.maps.extent * 2)
         if guessed.looks is not None:
-            share, sizes = (rows_of(part, classes) for part in (guessed.looks.share, guessed.looks.size))
+            share, sizes = (take(part, classes) for part in (guessed.looks.share, guessed.looks.size))
             cells = torch.stack((cell - row * size[1], row), -1) + 0.5
             shown = torch.cat((cells / hidden.new_tensor(guessed.maps.extent), sizes), -1)
             boxes = boxes + share * (shown - boxes)
@@ -149,20 +158,20 @@ class Guess(nn.Module):
         expected, and its spread.
         """
         size = guessed.maps.size
-        height, width = size
         scale = boxes.new_tensor(guessed.maps.extent)  # fractions to cells
         place = {
-            name: rows_of(part.flatten(2), classes).unflatten(-1, part.shape[2:])
+            name: take(part.flatten(2), classes).unflatten(-1, part.shape[2:])
             for name, part in guessed.places.items()
             if name in ("shift", "place", "reach", "own")
         }  # B, G, K, n
         # A dog's nose is not a man's, though it has its word.
-        place["own"] = place["own"] * rows_of(guessed.things["own"], classes).unsqueeze(2)
+        place["own"] = place["own"] * take(guessed.things["own"], classes).unsqueeze(2)
         expected = self._expected(guessed.maps, boxes, place, scale)  # cells
-        own = F.one_hot(classes, guessed.heat.shape[1]).to(boxes.dtype)
-        heat = (own @ F.logsigmoid(guessed.heat).flatten(2)).unflatten(-1, guessed.heat.shape[2:])  # B, G, K, N
-        if guessed.looks is not None and guessed.alike is not None:
-            by_looks = rows_of(guessed.looks.share, classes).unsqueeze(2)
+        heat = -F.softplus(-guessed.heat)  # logarithms
+        heat = heat if heat.shape[1] == 1 else take(heat.flatten(2), classes).unflatten(-1, heat.shape[2:])
+        if guessed.looks is not None and guessed.alike is not None:  # B, 1 | G, K, N
+            by_looks = take(guessed.looks.share, classes).unsqueeze(2)
+            own = F.one_hot(classes, guessed.heat.shape[1]).to(boxes.dtype)
             shift, alike = likeness.as_it_lies(guessed.alike, own, cell_of(boxes, guessed.maps))
             expected = expected + by_looks * (boxes[..., None, :2] * scale + shift - expected)
             heat = heat + by_looks * (alike - heat)
@@ -170,17 +179,9 @@ class Guess(nn.Module):
             place["own"] = place["own"] * (1 - by_looks)
         longest = (boxes[..., 2:] * scale).amax(-1, keepdim=True)
         sigma = REACH * longest * place["reach"][..., 0].clamp(-2.0, 3.0).exp() + 1.0  # B, G, K
-        x, y = axes = (
-            torch.arange(width, device=boxes.device, dtype=boxes.dtype) + 0.5,
-            torch.arange(height, device=boxes.device, dtype=boxes.dtype) + 0.5,
-        )
-        around = expected + place["own"] * (middle(heat, expected, sigma, axes) - expected)
-        share = near(heat, around, sigma, axes)
-        across, down = share.sum(-2), share.sum(-1)
-        mean = torch.stack(((across * x).sum(-1), (down * y).sum(-1)), -1)  # B, G, K, 2
-        square = (across * x.square()).sum(-1) + (down * y.square()).sum(-1)
-        spread = (square - mean.square().sum(-1)).clamp(min=0.25).sqrt().unsqueeze(-1)
-        peak = (share.flatten(-2) * heat).sum(-1, keepdim=True)
+        peaks = peaks_of(heat.unflatten(-1, size))
+        around = expected + place["own"] * (middle(peaks, expected, sigma) - expected)
+        mean, spread, peak = near(peaks, around, sigma)
         clues = torch.cat(((spread / longest.unsqueeze(-1)).log(), peak / 4), -1)
         # MoveNet has seen far more photographs than the decoder, which moves what is plain in them for the worse.
         unit = spread * (1 - place["own"] * (SURE * (peak - math.log(PLAIN))).sigmoid())
@@ -195,39 +196,62 @@ class Guess(nn.Module):
     def _expected(self, maps: Maps, boxes: Tensor, place: dict[str, Tensor], scale: Tensor) -> Tensor:
         """Where keypoints [B, G, K, 2] are expected, in cells: as the map of shifts says at the box's centre."""
         centre = boxes[..., :2]
-        grid = (2 * centre * (scale / scale.new_tensor(maps.size[::-1])) - 1).unsqueeze(1)
-        hidden = F.grid_sample(maps.shift.unflatten(-1, maps.size), grid, align_corners=False)[:, :, 0].transpose(1, 2)
+        hidden = self._shift(maps, centre * scale)
         rows = place["shift"].unflatten(-1, (2, -1))  # B, G, K, 2 (y, x), n
         shift = (rows[..., :-1] @ hidden[:, :, None, :, None]).squeeze(-1) + rows[..., -1]
         extent = (boxes[..., 2:] * scale).unsqueeze(2)
         return centre.unsqueeze(2) * scale + shift.flip(-1) - 0.5 + place["place"] * extent
 
+    def _shift(self, maps: Maps, places: Tensor) -> Tensor:
+        """The hidden layer of shifts at places [B, G, 2] in cells, between them: [B, G, HIDDEN]."""
+        size = places.new_tensor(maps.size)
+        (column, across), (row, down) = (neighbours(places[..., i], size[1 - i]) for i in (0, 1))  # B, 2, G
+        cell, share = row.unsqueeze(2) * size[1] + column.unsqueeze(1), down.unsqueeze(2) * across.unsqueeze(1)
+        hidden = maps.shift(cell.flatten(1).long()).unflatten(1, cell.shape[1:])  # B, 2, 2, G, HIDDEN
+        return (hidden * share.unsqueeze(-1)).sum((1, 2))
 
-def near(heat: Tensor, places: Tensor, sigma: Tensor, axes: Axes) -> Tensor:
-    """Shares [B, G, K, h, w] that cells have in heat [B, G, K, N] (logarithms) near places [B, G, K, 2] in cells."""
-    away_x, away_y = away(places, sigma, axes)
-    close = heat.unflatten(-1, (away_y.shape[-1], away_x.shape[-1])) - away_y.unsqueeze(-1) - away_x.unsqueeze(-2)
-    return (PEAKED * close).flatten(-2).softmax(-1).view_as(close)
+
+def peaks_of(heat: Tensor) -> Peaks:
+    """Of heat [B, 1 | G, K, h, w] (logarithms)."""
+    top = heat.flatten(-2).amax(-1)[..., None, None]
+    heat = torch.maximum(heat, top - DEEP)
+    return Peaks(heat, top, (PEAKED * (heat - top)).exp())
 
 
-def middle(heat: Tensor, places: Tensor, sigma: Tensor, axes: Axes) -> Tensor:
-    """The mean [B, G, K, 2] of the cells by these shares, at less cost; the place where there is hardly any heat."""
-    (x, y), (away_x, away_y) = axes, away(places, sigma, axes)
-    across, down = (-PEAKED * away_x).exp(), (-PEAKED * away_y).exp()
-    power = (PEAKED * heat).exp().unflatten(-1, (len(y), len(x)))
-    sums = torch.stack((down, down * y), -2) @ power @ torch.stack((across, across * x), -1)  # B, G, K, 2, 2
+def near(peaks: Peaks, places: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Of the heat near places [B, G, K, 2] in cells the mean place [B, G, K, 2], spread and height [B, G, K, 1]."""
+    down, across = around(places, sigma, peaks.power)
+    both = down @ torch.cat((peaks.power, peaks.power * peaks.heat), -1)  # B, G, K, 3, 2 * w
+    sums, heights = (part @ across.transpose(-1, -2) for part in both.chunk(2, -1))  # B, G, K, 3, 3
+    share, height = sums / sums[..., :1, :1], heights[..., :1, 0] / sums[..., :1, 0]
+    mean = torch.stack((share[..., 0, 1], share[..., 1, 0]), -1)
+    square = share[..., 0, 2:] + share[..., 2, :1]
+    return mean, (square - mean.square().sum(-1, keepdim=True)).clamp(min=0.25).sqrt(), height
+
+
+def middle(peaks: Peaks, places: Tensor, sigma: Tensor) -> Tensor:
+    """That mean, but the place where there is hardly any heat."""
+    down, across = around(places, sigma, peaks.power)
+    sums = (PEAKED * peaks.top).exp() * (down[..., :2, :] @ peaks.power @ across[..., :2, :].transpose(-1, -2))
     return (torch.stack((sums[..., 0, 1], sums[..., 1, 0]), -1) + FAINT * places) / (sums[..., :1, 0] + FAINT)
 
 
-def away(places: Tensor, sigma: Tensor, axes: Axes) -> tuple[Tensor, Tensor]:
-    """Half the squared distances in sigmas [B, G, K] of places [B, G, K, 2] from columns [..., w] and rows [..., h]."""
-    x, y = (((axis - places[..., i : i + 1]) / sigma.unsqueeze(-1)).square() / 2 for i, axis in enumerate(axes))
-    return x, y
+def around(places: Tensor, sigma: Tensor, map: Tensor) -> tuple[Tensor, Tensor]:
+    """What counts of the rows [..., 3, h] and columns [..., 3, w] of a map near places [..., 2] in cells.
+
+    By the distance in sigmas [...], and this times how far down or across it is, once and squared.
+    """
+    x, y = (torch.arange(side, device=map.device, dtype=map.dtype) + 0.5 for side in (map.shape[-1], map.shape[-2]))
+    counted = []
+    for axis, place in ((y, places[..., 1:]), (x, places[..., :1])):
+        away = ((axis - place) / sigma.unsqueeze(-1)).square() / 2
+        counted.append((-PEAKED * away).exp().unsqueeze(-2) * torch.stack((torch.ones_like(axis), axis, axis.square())))
+    return counted[0], counted[1]
 
 
 def against(rows: Tensor, hidden: Tensor) -> Tensor:
-    """Rows [B, M, n + 1], the last number a bias, at all cells of hidden [B, n, N]: [B, M, N]."""
-    return rows[..., :-1] @ hidden + rows[..., -1:]
+    """Rows [B, M, n + 1], the last number a bias, at all cells of hidden [B, N, n]: [B, M, N]."""
+    return (hidden @ rows[..., :-1].transpose(1, 2)).transpose(1, 2) + rows[..., -1:]
 
 
 def cell_of(boxes: Tensor, maps: Maps) -> Tensor:
@@ -235,13 +259,3 @@ def cell_of(boxes: Tensor, maps: Maps) -> Tensor:
     height, width = maps.size
     column, row = (boxes[..., :2] * boxes.new_tensor(maps.extent)).long().unbind(-1)
     return row.clamp(0, height - 1) * width + column.clamp(0, width - 1)
-
-
-def pick(maps: Tensor, cell: Tensor) -> Tensor:
-    """Maps [B, n, N] at cells [B, T]: [B, n, T]."""
-    return maps.gather(2, cell.unsqueeze(1).expand(-1, maps.shape[1], -1))
-
-
-def rows_of(rows: Tensor, classes: Tensor) -> Tensor:
-    """Rows [B, C, n] of classes [B, T]: [B, T, n]."""
-    return rows.gather(1, classes.unsqueeze(-1).expand(-1, -1, rows.shape[-1]))

@@ -65,10 +65,32 @@ def sine_frequencies(channels: int, temperature: float) -> Tensor:
 
 def sine(position: Tensor, frequencies: Tensor) -> Tensor:
     """Interleaved sin, cos of 2*pi*position / frequency: [...] to [..., 2 * len(frequencies)]."""
-    angle = (2 * math.pi * position).unsqueeze(-1) / frequencies
-    return torch.stack((angle.sin(), angle.cos()), -1).flatten(-2)
+    angle = (2 * math.pi * position).unsqueeze(-1) / frequencies.repeat_interleave(2)
+    quarter = math.pi / 2 * (torch.arange(angle.shape[-1], dtype=angle.dtype, device=angle.device) % 2)
+    return (angle + quarter).sin()  # a cosine is a sine a quarter later
 
 
 def inverse_sigmoid(p: Tensor) -> Tensor:
     """ln(p / (1 - p)) for p in 0..1, both terms floored at 1e-3."""
     return torch.log(p.clamp(min=1e-3) / (1 - p).clamp(min=1e-3))
+
+
+def take(x: Tensor, index: Tensor) -> Tensor:
+    """Rows of x [B, S, D] at `index` [B, T]: [B, T, D]."""
+    if len(x) == 1:
+        return x[0].index_select(0, index[0]).unsqueeze(0)
+    return x.gather(1, index.unsqueeze(-1).expand(-1, -1, x.shape[-1]))
+
+
+def neighbours(place: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
+    """The two cells next to places [..., P] along an axis, kept among its `size`, and their linear weights.
+
+    [..., 2, P] each; what is beyond the axis has weight 0.
+    """
+    which = torch.arange(2, dtype=place.dtype, device=place.device).unsqueeze(-1)
+    pixel = (place - 0.5).unsqueeze(-2)
+    before = pixel.floor()
+    cell = before + which
+    inside = torch.minimum(cell.clamp(min=0), size - 1)
+    share = (1 - which) + (2 * which - 1) * (pixel - before)
+    return inside, share * (inside == cell)

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from xpose_stream.engines.xpose.mobilenet import HIDDEN
+from xpose_stream.engines.xpose.layers import take
+from xpose_stream.engines.xpose.mobilenet import HIDDEN, NARROW
 
 LOOKS = (40, 48, 96, 144)  # widths of the trunk's maps that are compared
 TIMES = (1, 2, 4, 4)  # their strides in strides of the finest
@@ -22,20 +23,39 @@ class Maps(NamedTuple):
 
     size: tuple[int, int]  # cells: height, width; the last ones may reach beyond the image
     extent: tuple[float, float]  # of the image in cells: width, height
-    centre: Tensor  # [B, HIDDEN, N] hidden layers of the heads, likewise the three below
+    centre: Tensor  # [B, N, HIDDEN] hidden layers of the heads
     heat: Tensor
-    shift: Tensor
-    box: Tensor  # [B, 2 * HIDDEN, N]
+    around: Tensor  # [B, N, 3 * NARROW] what those of shift and box are made of, where they are asked for
+    rows: Tensor  # [B, 3 * HIDDEN, NARROW + 1] and how
     looks: list[Tensor]  # [B, c, h, w] of the trunk, normalised
+
+    def shift(self, cell: Tensor) -> Tensor:
+        """Of cells [B, T]: [B, T, HIDDEN]."""
+        return self._hidden(cell, 0, 1)
+
+    def box(self, cell: Tensor) -> Tensor:
+        """Of cells [B, T]: [B, T, 2 * HIDDEN]."""
+        return self._hidden(cell, 1, 3)
+
+    def _hidden(self, cell: Tensor, first: int, end: int) -> Tensor:
+        there = take(self.around, cell).unflatten(-1, (-1, NARROW))[:, :, first:end].transpose(1, 2)  # B, heads, T, n
+        rows = self.rows.unflatten(1, (-1, HIDDEN))[:, first:end]
+        hidden = there @ rows[..., :-1].transpose(-1, -2) + rows[..., -1].unsqueeze(-2)
+        return hidden.relu().transpose(1, 2).flatten(2)
 
 
 def lay_out(dense: list[Tensor], image: tuple[int, int]) -> Maps:
-    """Maps of what the backbone gives: the hidden layers of the heads, then the trunk's blocks."""
-    hidden, looks = dense[0], dense[1:]
-    size = int(hidden.shape[-2]), int(hidden.shape[-1])
-    centre, heat, shift, box = hidden.flatten(2).split((HIDDEN, HIDDEN, HIDDEN, 2 * HIDDEN), 1)
+    """Maps of what the backbone gives: hidden layers, what others are made of, the trunk's blocks, and how."""
+    centre, heat, around, *looks, rows = dense
+    size = int(heat.shape[-2]), int(heat.shape[-1])
     extent = image[1] / STRIDE, image[0] / STRIDE
-    return Maps(size, extent, centre, heat, shift, box, [normalise(look) for look in looks])
+    looks = [normalise(look) for look in looks]
+    return Maps(size, extent, cells(centre), cells(heat), cells(around), rows, looks)
+
+
+def cells(map: Tensor) -> Tensor:
+    """A map [B, c, h, w] as rows: [B, h * w, c]."""
+    return map.permute(0, 2, 3, 1).flatten(1, 2)  # in this order: so compilers see that convolutions give just that
 
 
 def normalise(look: Tensor) -> Tensor:
@@ -60,9 +80,9 @@ def correlate(rows: Tensor, looks: list[Tensor], size: tuple[int, int]) -> Tenso
     total: Tensor | float = 0.0
     widths = [look.shape[1] for look in looks]
     for part, look, times in zip(rows.split(widths, -1), looks, TIMES, strict=True):
-        seen = (part @ look.flatten(2)).unflatten(-1, look.shape[-2:])
+        seen = (cells(look) @ part.transpose(1, 2)).transpose(1, 2).unflatten(-1, look.shape[-2:])
         if times > 1:
             seen = F.interpolate(seen, scale_factor=float(times), mode="bilinear", align_corners=False)
-        total = total + seen[..., :height, :width].flatten(2)
+        total = total + seen[..., :height, :width]
     assert isinstance(total, Tensor)
-    return total
+    return total.flatten(2)

@@ -19,7 +19,8 @@ TAPS = (2, 5, 9, 12, 16)  # the last blocks at strides 4, 8, 16 (two widths) and
 TOP, PYRAMID = 1280, (64, 64, 32, 24)  # width above the blocks; of the pyramid's lateral inputs at strides 32 to 4
 SMOOTHED = (32, 24, 24)  # widths of the pyramid's maps at strides 16, 8 and 4
 CELL = 32  # px that the coarsest map's cells measure
-HIDDEN = 96  # width of every head's hidden layer
+NARROW, HIDDEN = SMOOTHED[-1], 96  # width of what every head's hidden layer is made of, and its own
+EVERYWHERE = 2  # heads, the first ones, that are asked of every cell; the others of few
 MEAN, SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of the images that are given
 
 
@@ -27,8 +28,7 @@ class Seen(NamedTuple):
     """What the backbone sees in B images."""
 
     blocks: tuple[Tensor, ...]  # the TAPS: [B, c, h, w] at strides 4, 8, 16, 16 and 32
-    pyramid: tuple[Tensor, ...]  # at strides 32, 16, 8 and 4
-    hidden: Tensor  # [B, heads * HIDDEN, h, w] at stride 4
+    pyramid: tuple[Tensor, ...]  # at strides 32, 16, 8 and 4; heads look at the last
 
 
 class Conv(nn.Module):
@@ -89,7 +89,6 @@ class MoveNetBody(nn.Module):
 
     def __init__(self, widths: tuple[int, ...], heads: int) -> None:
         super().__init__()
-        self.heads = heads
         self.stem = Conv(3, widths[0], 3, stride=2)
         pairs = zip(widths[:-1], widths[1:], STRIDES, strict=True)
         self.blocks = nn.ModuleList(Block(*pair, expand=i > 0) for i, pair in enumerate(pairs))
@@ -97,7 +96,7 @@ class MoveNetBody(nn.Module):
         taps = [TOP, *(widths[1 + i] for i in (TAPS[2], TAPS[1], TAPS[0]))]
         self.lateral = nn.ModuleList(Conv(before, width) for before, width in zip(taps, PYRAMID, strict=True))
         self.smooth = nn.ModuleList(Separable(a, b) for a, b in zip(PYRAMID[1:], SMOOTHED, strict=True))
-        self.hidden = Separable(SMOOTHED[-1] * heads, HIDDEN * heads, groups=heads)
+        self.hidden = Separable(NARROW * heads, HIDDEN * heads, groups=heads)
 
     def forward(self, x: Tensor) -> Seen:
         x = F.relu6(self.stem(x))
@@ -110,7 +109,24 @@ class MoveNetBody(nn.Module):
         for lateral, smooth, fine in zip(self.lateral[1:], self.smooth, (kept[2], kept[1], kept[0]), strict=True):
             large = F.interpolate(pyramid[-1], scale_factor=2.0, mode="bilinear", align_corners=False)
             pyramid.append(smooth(large + lateral(fine)))
-        return Seen(tuple(kept), tuple(pyramid), self.hidden(pyramid[-1].repeat(1, self.heads, 1, 1)))
+        return Seen(tuple(kept), tuple(pyramid))
+
+    def around(self, fine: Tensor) -> list[Tensor]:
+        """What each head makes of the surroundings of the finest map's cells: [B, NARROW, h, w] at stride 4."""
+        layer = self.hidden.depthwise
+        parts = zip(layer.weight.split(NARROW), layer.bias.split(NARROW), strict=True)
+        return [F.conv2d(fine, *part, padding=layer.padding, groups=NARROW) for part in parts]
+
+    def deepen(self, around: list[Tensor]) -> list[Tensor]:
+        """Hidden layers [B, HIDDEN, h, w] of as many heads, the first ones."""
+        layer = self.hidden.pointwise
+        parts = zip(around, layer.weight.split(HIDDEN), layer.bias.split(HIDDEN), strict=False)
+        return [F.relu(F.conv2d(*part)) for part in parts]
+
+    def rows(self, batch: int) -> Tensor:
+        """What makes hidden layers of what is around, a bias last: [B, heads * HIDDEN, NARROW + 1]."""
+        layer = self.hidden.pointwise
+        return torch.cat((layer.weight[:, :, 0, 0], layer.bias.unsqueeze(1)), 1).expand(batch, -1, -1)
 
 
 class MobileNet(nn.Module):
@@ -144,9 +160,12 @@ class MobileNet(nn.Module):
             seen = self.body(F.pad(images.float() * self.scale + self.shift, (0, beyond[0], 0, beyond[1])))
             parts = zip(self.raw(seen), self.gain.split(self.channels), self.offset.split(self.channels), strict=True)
             maps = [x * gain.view(-1, 1, 1) + offset.view(-1, 1, 1) for x, gain, offset in parts]
-            strides = (8, 16, 32, 4, 4, 8, 16, 16)
-            every = zip((*maps, seen.hidden, *seen.blocks[:4]), strides, strict=True)
-            return [x[..., : -(-size[0] // stride), : -(-size[1] // stride)] for x, stride in every]
+            around = self.body.around(seen.pyramid[-1])
+            hidden, later = self.body.deepen(around[:EVERYWHERE]), torch.cat(around[EVERYWHERE:], 1)
+            strides = (8, 16, 32, 4, 4, 4, 4, 8, 16, 16)
+            every = zip((*maps, *hidden, later, *seen.blocks[:4]), strides, strict=True)
+            found = [x[..., : -(-size[0] // stride), : -(-size[1] // stride)] for x, stride in every]
+            return [*found, self.body.rows(len(images))[:, EVERYWHERE * HIDDEN :]]
 
     def raw(self, seen: Seen) -> list[Tensor]:
         """The maps before they are whitened."""

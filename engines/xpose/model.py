@@ -15,7 +15,7 @@ from xpose_stream.engines.xpose.decoder import Decoder
 from xpose_stream.engines.xpose.encoder import Encoder
 from xpose_stream.engines.xpose.grid import Grid, GridMaker
 from xpose_stream.engines.xpose.guess import First, Guess, Guessed
-from xpose_stream.engines.xpose.layers import MLP, inverse_sigmoid
+from xpose_stream.engines.xpose.layers import MLP, inverse_sigmoid, take
 from xpose_stream.engines.xpose.mobilenet import MobileNet
 from xpose_stream.engines.xpose.stages import (
     UNGUESSED,
@@ -356,11 +356,6 @@ def best(boxes: Layer, groups: int) -> tuple[Tensor, Tensor]:
 def project(channels: int, dim: int, kernel: int, stride: int = 1) -> nn.Sequential:
     """A backbone map to the hidden width."""
     return nn.Sequential(nn.Conv2d(channels, dim, kernel, stride=stride, padding=kernel // 2), nn.GroupNorm(32, dim))
-
-
-def take(x: Tensor, index: Tensor) -> Tensor:
-    """Rows of x [B, S, D] at `index` [B, T]: [B, T, D]."""
-    return x.gather(1, index.unsqueeze(-1).expand(-1, -1, x.shape[-1]))
 
 
 def group_keypoints(seeds: Tensor, keypoint_mask: Tensor | None, classes: Tensor) -> tuple[Tensor, Tensor | None]:

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from xpose_stream.engines.xpose import XPose, XPoseConfig
-from xpose_stream.engines.xpose.guess import PLACE, First, Guess, Guessed, Rows, middle, near
+from xpose_stream.engines.xpose.guess import PEAKED, PLACE, First, Guess, Guessed, Rows, middle, near, peaks_of
 from xpose_stream.engines.xpose.likeness import EXTRA, PATCH, TURNS, VOTE, Looks, Metric, alike, join, seen, split
-from xpose_stream.engines.xpose.looks import LOOKS, TIMES, Maps, lay_out
-from xpose_stream.engines.xpose.mobilenet import HIDDEN
+from xpose_stream.engines.xpose.looks import LOOKS, TIMES, Maps, cells, lay_out
+from xpose_stream.engines.xpose.mobilenet import HIDDEN, NARROW, MobileNet
 
 SIZE = 64, 96  # px
 CONFIG = replace(
@@ -22,9 +22,10 @@ CONFIG = replace(
 
 def dense(seed: int = 0) -> list[torch.Tensor]:
     chance = torch.Generator().manual_seed(seed)
-    cells = [(SIZE[0] // s, SIZE[1] // s) for s in (4, 8, 16, 16)]
-    looks = [torch.randn(1, c, *size, generator=chance) for c, size in zip(LOOKS, cells, strict=True)]
-    return [torch.zeros(1, 5 * HIDDEN, *cells[0]), *looks]
+    sizes = [(SIZE[0] // s, SIZE[1] // s) for s in (4, 8, 16, 16)]
+    looks = [torch.randn(1, c, *size, generator=chance) for c, size in zip(LOOKS, sizes, strict=True)]
+    heads = [torch.zeros(1, width, *sizes[0]) for width in (HIDDEN, HIDDEN, 3 * NARROW)]
+    return [*heads, *looks, torch.zeros(1, 3 * HIDDEN, NARROW + 1)]
 
 
 def test_a_known_word_has_its_row_and_another_has_nothing() -> None:
@@ -100,16 +101,50 @@ def test_movenets_own_heat_is_looked_at_once_more_around_where_it_was_found() ->
     assert away[1] < 0.8 * away[0]
 
 
-def test_the_mean_at_less_cost_is_the_same_mean_and_the_place_itself_where_there_is_no_heat() -> None:
+def test_sums_near_places_are_those_over_all_cells_and_without_heat_the_middle_is_the_place() -> None:
     chance = torch.Generator().manual_seed(0)
-    axes = torch.arange(24) + 0.5, torch.arange(16) + 0.5
-    heat = (2 * torch.randn(1, 3, 5, 16 * 24, generator=chance) - 1).sigmoid().log()
+    x, y = torch.arange(24) + 0.5, torch.arange(16) + 0.5
+    heat = (2 * torch.randn(1, 3, 5, 16, 24, generator=chance) - 1).sigmoid().log()
     places = torch.rand(1, 3, 5, 2, generator=chance) * torch.tensor((24.0, 16.0))
     sigma = 1 + 4 * torch.rand(1, 3, 5, generator=chance)
-    share = near(heat, places, sigma, axes)
-    mean = torch.stack(((share.sum(-2) * axes[0]).sum(-1), (share.sum(-1) * axes[1]).sum(-1)), -1)
-    torch.testing.assert_close(middle(heat, places, sigma, axes), mean, atol=1e-3, rtol=0)
-    torch.testing.assert_close(middle(heat - 30, places, sigma, axes), places)
+    away = ((x - places[..., :1]).square()[..., None, :] + (y - places[..., 1:]).square()[..., None]) / 2
+    share = (PEAKED * (heat - away / sigma[..., None, None].square())).flatten(-2).softmax(-1).view_as(heat)
+    across, down = share.sum(-2), share.sum(-1)
+    wanted = torch.stack(((across * x).sum(-1), (down * y).sum(-1)), -1)
+    square = (across * x.square()).sum(-1) + (down * y.square()).sum(-1)
+    mean, spread, height = near(peaks_of(heat), places, sigma)
+    torch.testing.assert_close(mean, wanted, atol=1e-3, rtol=0)
+    spread_wanted = (square - wanted.square().sum(-1)).clamp(min=0.25).sqrt()
+    torch.testing.assert_close(spread[..., 0], spread_wanted, atol=1e-2, rtol=0)
+    torch.testing.assert_close(height[..., 0], (share * heat).sum((-1, -2)), atol=1e-4, rtol=0)
+    torch.testing.assert_close(middle(peaks_of(heat), places, sigma), mean, atol=1e-3, rtol=0)
+    torch.testing.assert_close(middle(peaks_of(heat - 30), places, sigma), places)
+
+
+def test_where_there_is_no_heat_within_reach_a_keypoint_is_where_it_is_expected() -> None:
+    heat = torch.full((1, 1, 1, 16, 24), -300.0)
+    heat[..., 2, 2] = 0.0
+    place = torch.tensor((20.0, 12.0)).view(1, 1, 1, 2)
+    mean, spread, _ = near(peaks_of(heat), place, torch.ones(1, 1, 1))
+    torch.testing.assert_close(mean, place, atol=0.05, rtol=0)
+    assert 0.5 <= float(spread) <= 1
+
+
+def test_what_few_cells_are_asked_for_is_what_the_heads_say_there() -> None:
+    backbone = MobileNet(XPoseConfig.eyes()).eval()
+    chance = torch.Generator().manual_seed(0)
+    for part in (backbone.body.hidden.depthwise, backbone.body.hidden.pointwise):
+        part.weight.copy_(torch.randn(part.weight.shape, generator=chance))
+        part.bias.copy_(torch.randn(part.bias.shape, generator=chance))
+    fine = torch.randn(2, NARROW, 6, 8, generator=chance)
+    around = backbone.body.around(fine)
+    centre, heat, *others = backbone.body.deepen(around)
+    rows = backbone.body.rows(2)[:, 2 * HIDDEN :]
+    maps = Maps((6, 8), (8.0, 6.0), cells(centre), cells(heat), cells(torch.cat(around[2:], 1)), rows, [])
+    cell = torch.tensor(((5, 40), (0, 47)))
+    everywhere = torch.cat([cells(one) for one in others], -1)
+    wanted = everywhere[torch.arange(2).unsqueeze(1), cell]
+    torch.testing.assert_close(torch.cat((maps.shift(cell), maps.box(cell)), -1), wanted, atol=1e-4, rtol=1e-4)
 
 
 POINTS = torch.tensor(((0.30, 0.40), (0.42, 0.52)))
@@ -145,7 +180,8 @@ def place_of(maps: Maps, map: torch.Tensor) -> torch.Tensor:
 def test_looks_are_found_again_where_the_picture_was_shifted() -> None:
     before = dense()
     rows = rows_at(lay_out(before, SIZE), POINTS).unsqueeze(1).expand(-1, TURNS, -1)
-    moved = [before[0], *(torch.roll(look, 16 // s, 3) for look, s in zip(before[1:], (4, 8, 16, 16), strict=True))]
+    looks = [torch.roll(look, 16 // s, 3) for look, s in zip(before[3:-1], (4, 8, 16, 16), strict=True)]
+    moved = [*before[:3], *looks, before[-1]]
     maps = lay_out(moved, SIZE)
     like = alike(looks_of(rows), maps, Metric())
     shift = torch.tensor((16 / SIZE[1], 0))

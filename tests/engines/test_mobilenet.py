@@ -9,7 +9,7 @@ import torch
 
 from xpose_stream.engines.checkpoint import load
 from xpose_stream.engines.xpose.guess import PLACE, THING
-from xpose_stream.engines.xpose.mobilenet import HIDDEN, MobileNet
+from xpose_stream.engines.xpose.mobilenet import MobileNet
 
 GOLDEN = Path(__file__).parents[1] / "data" / "movenet.npz"
 EYES = Path(__file__).parents[2] / "configs" / "models" / "xpose-eyes.safetensors"
@@ -21,7 +21,8 @@ def test_the_shipped_body_and_rows_answer_what_the_original_graph_does() -> None
     assert isinstance(model.backbone, MobileNet) and model.guess is not None
     image = torch.from_numpy(golden["rgb"]).permute(2, 0, 1)[None].float() / 127.5 - 1
     with torch.no_grad():
-        hidden = model.backbone.body(image).hidden[0].split(HIDDEN)
+        body = model.backbone.body
+        hidden = [maps[0] for maps in body.deepen(body.around(body(image).pyramid[-1]))]
     things, places = model.guess.things, model.guess.places
     person, own = int((things.free == 0).nonzero()[0, 0]), (places.free == 0).nonzero()[:, 0]
     centre = things.start[person : person + 1, : THING["centre"]]

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from xpose_stream.engines.xpose.mobilenet import HIDDEN
 from xpose_stream.training.pretrained.movenet import MoveNet, read_movenet
 
 Pixels = NDArray[Any]  # uint8 [H, W, 3] RGB
@@ -46,7 +45,7 @@ class Heads(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Images in -1..1."""
-        hidden = self.body(images).hidden.split(HIDDEN, 1)
+        hidden = self.body.deepen(self.body.around(self.body(images).pyramid[-1]))
         parts = zip(hidden, self.rows, strict=True)
         return torch.cat([F.conv2d(h, weight[:, :, None, None], bias) for h, (weight, bias) in parts], 1)
 
