@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from xpose_stream.engines.prompts.example import Example, normalised
 from xpose_stream.engines.prompts.recognition import Embedded
 from xpose_stream.engines.prompts.regression import fit, show, turning
+from xpose_stream.engines.prompts.strange import least_evidence
 from xpose_stream.engines.xpose import XPose
 from xpose_stream.engines.xpose.likeness import EXTRA, PATCH, TURNS, join
 
@@ -29,8 +30,12 @@ def with_looks(model: XPose, given: Embedded, examples: Sequence[Example], share
     place = np.nan_to_num(places).sum(0) / present.sum(0).clip(1)[:, None] / (size * shown[0].rgb.shape[1::-1])
     known = torch.from_numpy(present.any(0)).float().unsqueeze(1)
     sizes, places_in_box = torch.from_numpy(size).float(), torch.from_numpy(place).float()
-    instance = join(given.instance, torch.zeros(TURNS, PATCH), sizes, torch.tensor((share,)))
-    return Embedded(instance, join(given.keypoints, fit(model, shown), places_in_box, known), given.known)
+    rows, none = fit(model, shown), torch.zeros(TURNS, PATCH)
+    instance = join(given.instance, none, sizes, torch.zeros(1), torch.tensor((share,)))
+    keypoints = join(given.keypoints, rows, places_in_box, torch.zeros_like(known), known)
+    least = least_evidence(model, instance, keypoints, shown[0].rgb.shape[:2])
+    instance = join(given.instance, none, sizes, torch.tensor((least,)), torch.tensor((share,)))
+    return Embedded(instance, keypoints, given.known)
 
 
 @torch.no_grad()

@@ -220,7 +220,7 @@ def peaks_of(heat: Tensor) -> Peaks:
 
 def near(peaks: Peaks, places: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Of the heat near places [B, G, K, 2] in cells the mean place [B, G, K, 2], spread and height [B, G, K, 1]."""
-    down, across = around(places, sigma, peaks.power)
+    down, across, _ = around(places, sigma, peaks.power)
     both = down @ torch.cat((peaks.power, peaks.power * peaks.heat), -1)  # B, G, K, 3, 2 * w
     sums, heights = (part @ across.transpose(-1, -2) for part in both.chunk(2, -1))  # B, G, K, 3, 3
     share, height = sums / sums[..., :1, :1], heights[..., :1, 0] / sums[..., :1, 0]
@@ -231,22 +231,27 @@ def near(peaks: Peaks, places: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, T
 
 def middle(peaks: Peaks, places: Tensor, sigma: Tensor) -> Tensor:
     """That mean, but the place where there is hardly any heat."""
-    down, across = around(places, sigma, peaks.power)
-    sums = (PEAKED * peaks.top).exp() * (down[..., :2, :] @ peaks.power @ across[..., :2, :].transpose(-1, -2))
+    down, across, beyond = around(places, sigma, peaks.power)
+    sums = down[..., :2, :] @ peaks.power @ across[..., :2, :].transpose(-1, -2)
+    sums = sums * (PEAKED * (peaks.top - beyond)).exp()
     return (torch.stack((sums[..., 0, 1], sums[..., 1, 0]), -1) + FAINT * places) / (sums[..., :1, 0] + FAINT)
 
 
-def around(places: Tensor, sigma: Tensor, map: Tensor) -> tuple[Tensor, Tensor]:
+def around(places: Tensor, sigma: Tensor, map: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """What counts of the rows [..., 3, h] and columns [..., 3, w] of a map near places [..., 2] in cells.
 
-    By the distance in sigmas [...], and this times how far down or across it is, once and squared.
+    By the distance in sigmas [...], the nearest counting 1, and this times how far down or across it is, once and
+    squared; and half the squared distance [..., 1, 1] of the nearest cell.
     """
     x, y = (torch.arange(side, device=map.device, dtype=map.dtype) + 0.5 for side in (map.shape[-1], map.shape[-2]))
-    counted = []
+    counted, beyond = [], torch.zeros_like(sigma)
     for axis, place in ((y, places[..., 1:]), (x, places[..., :1])):
         away = ((axis - place) / sigma.unsqueeze(-1)).square() / 2
-        counted.append((-PEAKED * away).exp().unsqueeze(-2) * torch.stack((torch.ones_like(axis), axis, axis.square())))
-    return counted[0], counted[1]
+        least = away.amin(-1, keepdim=True)
+        powers = torch.stack((torch.ones_like(axis), axis, axis.square()))
+        counted.append((PEAKED * (least - away)).exp().unsqueeze(-2) * powers)
+        beyond = beyond + least[..., 0]
+    return counted[0], counted[1], beyond[..., None, None]
 
 
 def against(rows: Tensor, hidden: Tensor) -> Tensor:

@@ -18,11 +18,11 @@ from xpose_stream.engines.xpose.looks import AROUND, LOOK, LOOKS, Maps, correlat
 
 TURNS = 8  # ways round that an example is looked for: it, turned by so many equal angles
 PATCH = len(AROUND) * LOOK  # width of a row: what is around a keypoint belongs to it
-EXTRA = TURNS * PATCH + 3  # width of what follows the meaning
+EXTRA = TURNS * PATCH + 4  # width of what follows the meaning
 HEAT, LIKE = 30.0, 0.9  # logit of a keypoint: times how much likelier; so much that heat has no plateau
-# Logit of a centre: how sharply it grows with how alike its keypoints are, times by how many deviations more so than is
-# usual over the picture; and where it is 0: one number for all prompts, plain spots reach it anywhere (docs/eyes.md).
-VOTE, VOTE_LEAST = 3.0, 1.0
+# Logit of a centre: how sharply it grows with the evidence, which is the logarithm of how alike its keypoints are times
+# how many deviations they are more so than is usual over the picture. Where it is 0 each prompt says: `Looks.least`.
+VOTE = 2.0
 BESIDE = 0.5  # how much what is less alike than another place of the picture is less believed
 GAUSS = 1.25  # of a mean deviation: makes it that of a normal distribution
 FAINT = 1e-3  # what is less alike, or less above the rest, is as good as not
@@ -38,6 +38,7 @@ class Looks(NamedTuple):
     rows: Tensor  # [B, C, K, TURNS, PATCH]
     place: Tensor  # [B, C, K, 2] from the centre of the box, in boxes
     size: Tensor  # [B, C, 2] of the box, as fractions
+    least: Tensor  # [B, C, 1] evidence from which on something is rather one of them than not
     share: Tensor  # [B, C, 1] of the looks, 0..1
     known: Tensor  # [B, C, K] 1 where an example shows the keypoint
 
@@ -75,14 +76,15 @@ def split(instances: Tensor, keypoints: Tensor, meaning: int) -> tuple[Tensor, T
     """Meanings of prompts [B, C, P + EXTRA] and [B, C, K, P + EXTRA], and their looks; none where they have width P."""
     if instances.shape[-1] == meaning:
         return instances, keypoints, None
-    rows = keypoints[..., meaning:-3].unflatten(-1, (TURNS, PATCH))
-    looks = Looks(rows, keypoints[..., -3:-1], instances[..., -3:-1], instances[..., -1:], keypoints[..., -1])
+    rows, place = keypoints[..., meaning:-4].unflatten(-1, (TURNS, PATCH)), keypoints[..., -4:-2]
+    size, least, share = instances[..., -4:].split((2, 1, 1), -1)
+    looks = Looks(rows, place, size, least, share, keypoints[..., -1])
     return instances[..., :meaning], keypoints[..., :meaning], looks
 
 
-def join(meaning: Tensor, rows: Tensor, place: Tensor, share: Tensor) -> Tensor:
-    """A prompt's vector [..., P + EXTRA] of its parts; `rows` [..., TURNS, PATCH]."""
-    return torch.cat((meaning, rows.flatten(-2), place, share), -1)
+def join(meaning: Tensor, rows: Tensor, place: Tensor, least: Tensor, share: Tensor) -> Tensor:
+    """A prompt's vector [..., P + EXTRA] of its parts; `rows` [..., TURNS, PATCH]. Keypoints have no `least`."""
+    return torch.cat((meaning, rows.flatten(-2), place, least, share), -1)
 
 
 def seen(looks: list[Tensor], metric: Metric) -> list[Tensor]:
@@ -103,9 +105,9 @@ def alike(looks: Looks, maps: Maps, metric: Metric) -> Alike:
     level = (usual[..., 0] * known).sum(-1) / count  # B, C, TURNS
     spread = ((like - usual).abs().mean(-1) * known).sum(-1) / count
     above = (votes - level.unsqueeze(-1)) / (GAUSS * spread.mean(-1)[..., None, None] + FAINT)
-    both = (votes.clamp(min=FAINT) * above.clamp(min=FAINT)).amax(2).log()  # B, C, N
-    beside = both - both.amax(-1, keepdim=True)
-    centre = VOTE * (both - math.log(VOTE_LEAST) + BESIDE * beside)
+    evidence = (votes.clamp(min=FAINT) * above.clamp(min=FAINT)).amax(2).log()  # B, C, N
+    beside = evidence - evidence.amax(-1, keepdim=True)
+    centre = VOTE * (evidence + BESIDE * beside - looks.least)
     return Alike(centre, WAY * above, HEAT * (like - LIKE), shift)
 
 
