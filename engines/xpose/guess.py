@@ -224,9 +224,10 @@ def near(peaks: Peaks, places: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, T
     both = down @ torch.cat((peaks.power, peaks.power * peaks.heat), -1)  # B, G, K, 3, 2 * w
     sums, heights = (part @ across.transpose(-1, -2) for part in both.chunk(2, -1))  # B, G, K, 3, 3
     share, height = sums / sums[..., :1, :1], heights[..., :1, 0] / sums[..., :1, 0]
-    mean = torch.stack((share[..., 0, 1], share[..., 1, 0]), -1)
-    square = share[..., 0, 2:] + share[..., 2, :1]
-    return mean, (square - mean.square().sum(-1, keepdim=True)).clamp(min=0.25).sqrt(), height
+    mean, square = torch.stack((share[..., 0, 1], share[..., 1, 0]), -1), share[..., 0, 2:] + share[..., 2, :1]
+    sigma = sigma.unsqueeze(-1)
+    spread = (square - mean.square().sum(-1, keepdim=True)) * sigma.square()
+    return places + sigma * mean, spread.clamp(min=0.25).sqrt(), height
 
 
 def middle(peaks: Peaks, places: Tensor, sigma: Tensor) -> Tensor:
@@ -234,22 +235,24 @@ def middle(peaks: Peaks, places: Tensor, sigma: Tensor) -> Tensor:
     down, across, beyond = around(places, sigma, peaks.power)
     sums = down[..., :2, :] @ peaks.power @ across[..., :2, :].transpose(-1, -2)
     sums = sums * (PEAKED * (peaks.top - beyond)).exp()
-    return (torch.stack((sums[..., 0, 1], sums[..., 1, 0]), -1) + FAINT * places) / (sums[..., :1, 0] + FAINT)
+    mean = torch.stack((sums[..., 0, 1], sums[..., 1, 0]), -1) / (sums[..., :1, 0] + FAINT)
+    return places + sigma.unsqueeze(-1) * mean
 
 
 def around(places: Tensor, sigma: Tensor, map: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """What counts of the rows [..., 3, h] and columns [..., 3, w] of a map near places [..., 2] in cells.
 
-    By the distance in sigmas [...], the nearest counting 1, and this times how far down or across it is, once and
-    squared; and half the squared distance [..., 1, 1] of the nearest cell.
+    By how many sigmas [...] down or across they are, the nearest counting 1; this times that number, and times its
+    square; and half the squared distance [..., 1, 1] of the nearest cell.
     """
     x, y = (torch.arange(side, device=map.device, dtype=map.dtype) + 0.5 for side in (map.shape[-1], map.shape[-2]))
     counted, beyond = [], torch.zeros_like(sigma)
     for axis, place in ((y, places[..., 1:]), (x, places[..., :1])):
-        away = ((axis - place) / sigma.unsqueeze(-1)).square() / 2
+        off = (axis - place) / sigma.unsqueeze(-1)
+        away = off.square() / 2
         least = away.amin(-1, keepdim=True)
-        powers = torch.stack((torch.ones_like(axis), axis, axis.square()))
-        counted.append((PEAKED * (least - away)).exp().unsqueeze(-2) * powers)
+        share = (PEAKED * (least - away)).exp()
+        counted.append(torch.stack((share, share * off, share * off.square()), -2))
         beyond = beyond + least[..., 0]
     return counted[0], counted[1], beyond[..., None, None]
 
