@@ -292,8 +292,8 @@ def _device_name(device: torch.device) -> str:
 
 @cache
 def _code() -> str:
-    """A hash of the model's source, which changes under one version where a checkout is pulled."""
-    files = sorted((Path(__file__).parent / "xpose").glob("*.py"))
+    """A hash of the source of model and backends, which changes under one version where a checkout is pulled."""
+    files = sorted(file for room in ("xpose", "backends") for file in (Path(__file__).parent / room).glob("*.py"))
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
 
 

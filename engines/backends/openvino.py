@@ -15,7 +15,7 @@ from xpose_stream.engines.backends.backend import Answer, Precision, Run
 
 
 class OpenVino:
-    """Float32 on the CPU. One image has all threads, for latency; of several each has a thread, for throughput."""
+    """Float32 on the CPU. One image has all threads, for latency; those of a batch share them, for throughput."""
 
     name = "openvino"
 
@@ -62,15 +62,16 @@ class OpenVino:
                     request.start_async([images[row : row + 1], *prompts], share_inputs=True)
                 for _, request in begun:
                     request.wait()
-                    answers.append([torch.tensor(part.data) for part in request.output_tensors])
+                answers += [[torch.tensor(part.data) for part in request.output_tensors] for _, request in begun]
             return tuple(torch.cat(parts) for parts in zip(*answers, strict=True))
 
         return run
 
 
 def _beside(images: Tensor) -> int:
-    """How many images of a batch are run at once: by all threads in turn they would take a quarter longer."""
-    return min(len(images), torch.get_num_threads())
+    """How many images of a batch are run at once, so that no thread waits: all by all in turn would take longer."""
+    threads = torch.get_num_threads()
+    return max(n for n in range(1, threads + 1) if threads % n == 0 and len(images) % n == 0)
 
 
 def _options(beside: int) -> dict[str, Any]:

@@ -33,7 +33,7 @@ def with_looks(model: XPose, given: Embedded, examples: Sequence[Example], share
     rows, none = fit(model, shown), torch.zeros(TURNS, PATCH)
     instance = join(given.instance, none, sizes, torch.zeros(1), torch.tensor((share,)))
     keypoints = join(given.keypoints, rows, places_in_box, torch.zeros_like(known), known)
-    least = least_evidence(model, instance, keypoints, shown[0].rgb.shape[:2])
+    least = least_evidence(model, instance, keypoints, [one.rgb for one in shown])
     instance = join(given.instance, none, sizes, torch.tensor((least,)), torch.tensor((share,)))
     return Embedded(instance, keypoints, given.known)
 

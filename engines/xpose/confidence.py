@@ -114,7 +114,7 @@ def _others(logits: Tensor, boxes: Tensor, keypoints: Tensor) -> Tensor:
     """Of keypoints [B, G, K, 2] the highest score [B, G, K] of groups on other things whose box they lie in."""
     scores = logits.amax(-1).sigmoid().unsqueeze(1) * (overlaps(boxes) <= SAME)  # B, G, G
     beyond = (keypoints.unsqueeze(3) - boxes[:, None, None, :, :2]).abs() - boxes[:, None, None, :, 2:] / 2
-    return (scores.unsqueeze(2) * (beyond < 0).all(-1)).amax(-1)
+    return (scores.unsqueeze(2) * (beyond.amax(-1) < 0)).amax(-1)
 
 
 def estimate(logits: Tensor, boxes: Tensor, keypoints: Tensor, references: Tensor, aspect: float) -> dict[str, Tensor]:

@@ -1,8 +1,9 @@
 """Prompts by example as rows themselves: what tells a marked keypoint from all else, laid against the trunk's maps.
 
-A prompt with looks is wider than one in words: after its meaning come a row for each of TURNS ways round, a place or a
-size, and the share of the looks in what it says. The trunk's features match by themselves, better in directions learned
-from views of a point, and best where a row was fitted to the example's own picture (engines/prompts/regression.py).
+A prompt with looks is wider than one in words: after its meaning come a row for each of TURNS ways round, a size or, of
+a keypoint, a place, the least evidence, and the share of the looks in what it says or whether a keypoint is known. The
+trunk's features match by themselves, better in directions learned from views of a point, and best where a row was
+fitted to the example's own picture (engines/prompts/regression.py).
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ PATCH = len(AROUND) * LOOK  # width of a row: what is around a keypoint belongs 
 EXTRA = TURNS * PATCH + 4  # width of what follows the meaning
 HEAT, LIKE = 30.0, 0.9  # logit of a keypoint: times how much likelier; so much that heat has no plateau
 # Logit of a centre: how sharply it grows with the evidence, which is the logarithm of how alike its keypoints are times
-# how many deviations they are more so than is usual over the picture. Where it is 0 each prompt says: `Looks.least`.
+# how many deviations they are more so than is usual over the picture. Where it is 0 each prompt says (`Looks.least`);
+# so slowly does it grow that a track is held where there is much less.
 VOTE = 2.0
 BESIDE = 0.5  # how much what is less alike than another place of the picture is less believed
 GAUSS = 1.25  # of a mean deviation: makes it that of a normal distribution
@@ -134,7 +136,8 @@ def _turned(shift: Tensor) -> Tensor:
 def _votes(known: Tensor, like: Tensor, shift: Tensor, size: tuple[int, int]) -> Tensor:
     """How well the keypoints around every cell agree that it is the centre of what lies so round: [B, C, TURNS, N]."""
     height, width = size
-    pooled = F.max_pool2d(like.unflatten(-1, size).flatten(0, 3).unsqueeze(1), POOL, ceil_mode=True)
+    whole = (0, -width % POOL, 0, -height % POOL)  # TensorRT takes no ceil_mode
+    pooled = F.max_pool2d(F.pad(like.unflatten(-1, size).flatten(0, 3).unsqueeze(1), whole, "replicate"), POOL)
     pooled = F.max_pool2d(pooled, NEAR, 1, NEAR // 2)  # B * C * TURNS * K, 1, h, w
     tall, wide = pooled.shape[-2:]
     y, x = (torch.arange(side, device=like.device, dtype=like.dtype) + 0.5 for side in (tall, wide))

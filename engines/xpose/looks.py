@@ -26,7 +26,7 @@ class Maps(NamedTuple):
     centre: Tensor  # [B, N, HIDDEN] hidden layers of the heads
     heat: Tensor
     around: Tensor  # [B, N, 3 * NARROW] what those of shift and box are made of, where they are asked for
-    rows: Tensor  # [B, 3 * HIDDEN, NARROW + 1] and how
+    deepening: Tensor  # [B, 3 * HIDDEN, NARROW + 1] the rows that make them, a bias last
     looks: list[Tensor]  # [B, c, h, w] of the trunk, normalised
 
     def shift(self, cell: Tensor) -> Tensor:
@@ -39,18 +39,18 @@ class Maps(NamedTuple):
 
     def _hidden(self, cell: Tensor, first: int, end: int) -> Tensor:
         there = take(self.around, cell).unflatten(-1, (-1, NARROW))[:, :, first:end].transpose(1, 2)  # B, heads, T, n
-        rows = self.rows.unflatten(1, (-1, HIDDEN))[:, first:end]
+        rows = self.deepening.unflatten(1, (-1, HIDDEN))[:, first:end]
         hidden = there @ rows[..., :-1].transpose(-1, -2) + rows[..., -1].unsqueeze(-2)
         return hidden.relu().transpose(1, 2).flatten(2)
 
 
 def lay_out(dense: list[Tensor], image: tuple[int, int]) -> Maps:
-    """Maps of what the backbone gives: hidden layers, what others are made of, the trunk's blocks, and how."""
-    centre, heat, around, *looks, rows = dense
+    """Maps of what the backbone gives: hidden layers, what others are made of and how, and last the trunk's blocks."""
+    centre, heat, around, deepening, *looks = dense
     size = int(heat.shape[-2]), int(heat.shape[-1])
     extent = image[1] / STRIDE, image[0] / STRIDE
     looks = [normalise(look) for look in looks]
-    return Maps(size, extent, cells(centre), cells(heat), cells(around), rows, looks)
+    return Maps(size, extent, cells(centre), cells(heat), cells(around), deepening, looks)
 
 
 def cells(map: Tensor) -> Tensor:
@@ -60,8 +60,10 @@ def cells(map: Tensor) -> Tensor:
 
 def normalise(look: Tensor) -> Tensor:
     """Every channel alike over the picture, every cell of length 1."""
-    spread, mean = torch.std_mean(look, (2, 3), keepdim=True)
-    return F.normalize((look - mean) / (spread + 1e-5), dim=1)
+    off = look - look.mean((2, 3), keepdim=True)
+    cells = look.shape[2] * look.shape[3]
+    spread = (off.square().sum((2, 3), keepdim=True) / (cells - 1)).sqrt()  # TensorRT takes no std_mean
+    return F.normalize(off / (spread + 1e-5), dim=1)
 
 
 def patches(look: Tensor) -> Tensor:

@@ -120,8 +120,8 @@ class MoveNetBody(nn.Module):
     def deepen(self, around: list[Tensor]) -> list[Tensor]:
         """Hidden layers [B, HIDDEN, h, w] of as many heads, the first ones."""
         layer = self.hidden.pointwise
-        parts = zip(around, layer.weight.split(HIDDEN), layer.bias.split(HIDDEN), strict=False)
-        return [F.relu(F.conv2d(*part)) for part in parts]
+        weights, biases = (part.split(HIDDEN)[: len(around)] for part in (layer.weight, layer.bias))
+        return [F.relu(F.conv2d(*part)) for part in zip(around, weights, biases, strict=True)]
 
     def rows(self, batch: int) -> Tensor:
         """What makes hidden layers of what is around, a bias last: [B, heads * HIDDEN, NARROW + 1]."""
@@ -165,7 +165,7 @@ class MobileNet(nn.Module):
             strides = (8, 16, 32, 4, 4, 4, 4, 8, 16, 16)
             every = zip((*maps, *hidden, later, *seen.blocks[:4]), strides, strict=True)
             found = [x[..., : -(-size[0] // stride), : -(-size[1] // stride)] for x, stride in every]
-            return [*found, self.body.rows(len(images))[:, EVERYWHERE * HIDDEN :]]
+            return [*found[:6], self.body.rows(len(images))[:, EVERYWHERE * HIDDEN :], *found[6:]]
 
     def raw(self, seen: Seen) -> list[Tensor]:
         """The maps before they are whitened."""

@@ -25,7 +25,7 @@ def dense(seed: int = 0) -> list[torch.Tensor]:
     sizes = [(SIZE[0] // s, SIZE[1] // s) for s in (4, 8, 16, 16)]
     looks = [torch.randn(1, c, *size, generator=chance) for c, size in zip(LOOKS, sizes, strict=True)]
     heads = [torch.zeros(1, width, *sizes[0]) for width in (HIDDEN, HIDDEN, 3 * NARROW)]
-    return [*heads, *looks, torch.zeros(1, 3 * HIDDEN, NARROW + 1)]
+    return [*heads, torch.zeros(1, 3 * HIDDEN, NARROW + 1), *looks]
 
 
 def test_a_known_word_has_its_row_and_another_has_nothing() -> None:
@@ -187,8 +187,8 @@ def place_of(maps: Maps, map: torch.Tensor) -> torch.Tensor:
 def test_looks_are_found_again_where_the_picture_was_shifted() -> None:
     before = dense()
     rows = rows_at(lay_out(before, SIZE), POINTS).unsqueeze(1).expand(-1, TURNS, -1)
-    looks = [torch.roll(look, 16 // s, 3) for look, s in zip(before[3:-1], (4, 8, 16, 16), strict=True)]
-    moved = [*before[:3], *looks, before[-1]]
+    looks = [torch.roll(look, 16 // s, 3) for look, s in zip(before[4:], (4, 8, 16, 16), strict=True)]
+    moved = [*before[:4], *looks]
     maps = lay_out(moved, SIZE)
     like = alike(looks_of(rows), maps, Metric())
     shift = torch.tensor((16 / SIZE[1], 0))

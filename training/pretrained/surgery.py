@@ -26,7 +26,7 @@ from xpose_stream.engines.prompts.prompt import find_skeletons, instance_text, k
 from xpose_stream.engines.prompts.skeleton import Skeleton
 from xpose_stream.engines.xpose import XPose, XPoseConfig
 from xpose_stream.engines.xpose.guess import PLACE, THING, Guess
-from xpose_stream.engines.xpose.mobilenet import HIDDEN, MobileNet
+from xpose_stream.engines.xpose.mobilenet import HIDDEN, NARROW, MobileNet
 from xpose_stream.training.data.batches import normalise
 from xpose_stream.training.learning.initialise import initialise
 from xpose_stream.training.pretrained.movenet import HEADS, MoveNet, read_movenet
@@ -68,7 +68,7 @@ def begin(net: MoveNet, nano: Checkpoint, pictures: Sequence[Path]) -> Checkpoin
 def _take_body(backbone: MobileNet, net: MoveNet) -> None:
     state = net.body.state_dict()
     order = torch.tensor([HEADS.index(head) for head in KEPT])
-    for name, width in (("depthwise", 24), ("pointwise", HIDDEN)):
+    for name, width in (("depthwise", NARROW), ("pointwise", HIDDEN)):
         for part in ("weight", "bias"):
             key = f"hidden.{name}.{part}"
             state[key] = state[key].unflatten(0, (len(HEADS), width))[order].flatten(0, 1)

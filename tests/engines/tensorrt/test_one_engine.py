@@ -24,6 +24,16 @@ def test_nano_is_one_engine_with_the_models_numbers(ask: Ask, case: dict[str, An
     assert report["error"] < TOLERANCE[precision]
 
 
+@pytest.mark.parametrize(
+    "case",
+    [{"precision": "float16"}, {"classes": 3, "keypoints": 5, "batch": 2, "looks": True}],
+    ids=["person", "three things by example, batch of two"],
+)
+def test_eyes_is_one_engine(ask: Ask, case: dict[str, Any]) -> None:
+    report = ask(model="eyes", height=192, width=256, **case)
+    assert report["one_engine"], report
+
+
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_swins_windows_convert_to_the_models_numbers(ask: Ask, precision: str) -> None:
     report = ask(model="windows", height=70, width=100, precision=precision, emulate=True)

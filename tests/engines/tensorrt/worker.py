@@ -22,8 +22,9 @@ from xpose_stream.engines.backends.tensorrt import export
 from xpose_stream.engines.engine import fold_batch_norms
 from xpose_stream.engines.parity import difference
 from xpose_stream.engines.xpose import XPose, XPoseConfig, XPoseOutput
+from xpose_stream.engines.xpose.likeness import EXTRA
 
-NANO = "configs/models/xpose-nano.safetensors"
+NANO, EYES = "configs/models/xpose-nano.safetensors", "configs/models/xpose-eyes.safetensors"
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Case:
     precision: str = "float32"
     classes: int = 1
     keypoints: int = 17
+    looks: bool = False
     batch: int = 1
     plant: str = ""
     emulate: bool = False
@@ -63,10 +65,11 @@ class Plain(nn.Module):
 
 
 def model_of(name: str) -> nn.Module:
-    """Nano as shipped; Swin-T, whose graph counts and not its weights; a small Swin backbone; or next to nothing."""
+    """Nano, eyes; Swin-T, whose graph counts and not its weights; a small Swin backbone; or next to nothing."""
     torch.manual_seed(0)
     models: dict[str, Callable[[], nn.Module]] = {
         "nano": lambda: fold_batch_norms(load(NANO).model.eval()),
+        "eyes": lambda: fold_batch_norms(load(EYES).model.eval()),
         "swin_t": lambda: XPose(XPoseConfig.swin_t()),
         "windows": lambda: XPose(XPoseConfig.tiny()).backbone,
         "convolution": lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(2)),
@@ -78,7 +81,7 @@ def inputs_of(case: Case, model: nn.Module) -> tuple[Tensor, ...]:
     images = torch.randn(case.batch, 3, case.height, case.width)
     if not isinstance(model, XPose):
         return (images,)
-    size = model.config.prompt_dim
+    size = model.config.prompt_dim + EXTRA * case.looks
     prompts = torch.randn(case.classes, size), torch.randn(case.classes, case.keypoints, size)
     if case.classes == 1:
         return images, *prompts

@@ -1,8 +1,13 @@
 """What makes views of one point alike."""
 
+from pathlib import Path
+
+import cv2
 import numpy as np
 
-from xpose_stream.training.pretrained.matching import metric, views
+from xpose_stream.engines import DEFAULT, load
+from xpose_stream.engines.xpose.looks import LOOKS
+from xpose_stream.training.pretrained.matching import metric, pairs, views
 
 
 def test_directions_that_tell_points_apart_count_and_those_that_tell_views_apart_do_not() -> None:
@@ -32,3 +37,14 @@ def test_a_point_shows_the_same_in_both_views() -> None:
         spots = np.round(places).clip(0, (127, 95))
         shift = np.linalg.lstsq(np.column_stack((spots, np.ones(len(spots)))), colours, rcond=None)
         assert np.sqrt(shift[1] / len(spots)).max() < 2.5  # colours are linear in place, as in the picture
+
+
+def test_features_are_those_of_the_trunks_levels_at_the_same_points(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (30, 40, 3), np.uint8)
+    cv2.imwrite(str(tmp_path / "a.png"), cv2.resize(noise, (320, 240)))
+    found = pairs(load(DEFAULT).model.eval(), [tmp_path / "a.png"])
+    assert [one.shape[1] for one, _ in found] == list(LOOKS)
+    for one, other in found:
+        assert len(one) == len(other) > 10
+        alike = (one * other).sum(1) / np.linalg.norm(one, axis=1) / np.linalg.norm(other, axis=1)
+        assert alike.mean() > 0.3
