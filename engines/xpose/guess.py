@@ -167,7 +167,7 @@ class Guess(nn.Module):
         # A dog's nose is not a man's, though it has its word.
         place["own"] = place["own"] * take(guessed.things["own"], classes).unsqueeze(2)
         expected = self._expected(guessed.maps, boxes, place, scale)  # cells
-        heat = -F.softplus(-guessed.heat)  # logarithms
+        heat = -F.softplus(-guessed.heat)  # its logarithm, which OpenVINO's logsigmoid is only above -88
         heat = heat if heat.shape[1] == 1 else take(heat.flatten(2), classes).unflatten(-1, heat.shape[2:])
         if guessed.looks is not None and guessed.alike is not None:  # B, 1 | G, K, N
             by_looks = take(guessed.looks.share, classes).unsqueeze(2)
@@ -180,8 +180,8 @@ class Guess(nn.Module):
         longest = (boxes[..., 2:] * scale).amax(-1, keepdim=True)
         sigma = REACH * longest * place["reach"][..., 0].clamp(-2.0, 3.0).exp() + 1.0  # B, G, K
         peaks = peaks_of(heat.unflatten(-1, size))
-        around = expected + place["own"] * (middle(peaks, expected, sigma) - expected)
-        mean, spread, peak = near(peaks, around, sigma)
+        looked_at = expected + place["own"] * (middle(peaks, expected, sigma) - expected)
+        mean, spread, peak = near(peaks, looked_at, sigma)
         clues = torch.cat(((spread / longest.unsqueeze(-1)).log(), peak / 4), -1)
         # MoveNet has seen far more photographs than the decoder, which moves what is plain in them for the worse.
         unit = spread * (1 - place["own"] * (SURE * (peak - math.log(PLAIN))).sigmoid())
@@ -220,7 +220,7 @@ def peaks_of(heat: Tensor) -> Peaks:
 
 def near(peaks: Peaks, places: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Of the heat near places [B, G, K, 2] in cells the mean place [B, G, K, 2], spread and height [B, G, K, 1]."""
-    down, across, _ = around(places, sigma, peaks.power)
+    down, across, _ = weights_near(places, sigma, peaks.power)
     both = down @ torch.cat((peaks.power, peaks.power * peaks.heat), -1)  # B, G, K, 3, 2 * w
     sums, heights = (part @ across.transpose(-1, -2) for part in both.chunk(2, -1))  # B, G, K, 3, 3
     share, height = sums / sums[..., :1, :1], heights[..., :1, 0] / sums[..., :1, 0]
@@ -232,14 +232,14 @@ def near(peaks: Peaks, places: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, T
 
 def middle(peaks: Peaks, places: Tensor, sigma: Tensor) -> Tensor:
     """That mean, but the place where there is hardly any heat."""
-    down, across, beyond = around(places, sigma, peaks.power)
+    down, across, beyond = weights_near(places, sigma, peaks.power)
     sums = down[..., :2, :] @ peaks.power @ across[..., :2, :].transpose(-1, -2)
     sums = sums * (PEAKED * (peaks.top - beyond)).exp()
     mean = torch.stack((sums[..., 0, 1], sums[..., 1, 0]), -1) / (sums[..., :1, 0] + FAINT)
     return places + sigma.unsqueeze(-1) * mean
 
 
-def around(places: Tensor, sigma: Tensor, map: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def weights_near(places: Tensor, sigma: Tensor, map: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """What counts of the rows [..., 3, h] and columns [..., 3, w] of a map near places [..., 2] in cells.
 
     By how many sigmas [...] down or across they are, the nearest counting 1; this times that number, and times its

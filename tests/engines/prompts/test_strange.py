@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from xpose_stream.engines import load
 from xpose_stream.engines.checkpoint import Checkpoint
 from xpose_stream.engines.detect import detect
+from xpose_stream.engines.prompts import strange
 from xpose_stream.engines.prompts.bank import PromptBank, embed_prompts
 from xpose_stream.engines.prompts.example import Example, normalised
 from xpose_stream.engines.prompts.prompt import Prompt
@@ -53,7 +54,7 @@ def begins(checkpoint: Checkpoint, bank: PromptBank, rgb: NDArray[np.uint8], les
     instances = bank.instances.clone()
     instances[:, -2] -= less
     output = checkpoint.model(torch.from_numpy(normalised(rgb))[None], instances, bank.keypoints)
-    (found,) = detect(output, bank.keypoint_mask.numpy(), 256, 192, threshold=0.44)
+    (found,) = detect(output, bank.keypoint_mask.numpy(), 256, 192, threshold=checkpoint.tracker["high_score"])
     return bool(len(found.scores))
 
 
@@ -75,6 +76,24 @@ def test_what_is_plain_needs_more_evidence_than_is_found_in_pictures_of_nothing(
     others = list(islice(dead_leaves(PICTURES + 20, SIZE), PICTURES, None))
     assert np.mean([begins(checkpoint, spots, rgb) for rgb in others]) <= 0.3
     assert np.mean([begins(checkpoint, spots, rgb, less=least) for rgb in others]) >= 0.7  # as if it needed none
+
+
+def test_in_its_own_picture_it_is_found_however_plain_it_is(
+    checkpoint: Checkpoint, spots: PromptBank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = spotted(SPOTS)
+    assert begins(checkpoint, spots, own)
+    assert not begins(checkpoint, spots, own, less=-10.0)
+    monkeypatch.setattr(strange, "RARE", 100.0)
+    least = strange.least_evidence(checkpoint.model, _without(spots.instances[0]), spots.keypoints[0], [own])
+    assert begins(checkpoint, spots, own, less=float(spots.instances[0, -2]) - least)
+
+
+def _without(instance: torch.Tensor) -> torch.Tensor:
+    """A prompt that needs no evidence."""
+    instance = instance.clone()
+    instance[-2] = 0.0
+    return instance
 
 
 def test_it_is_found_all_the_same(checkpoint: Checkpoint, spots: PromptBank) -> None:
