@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from xpose_stream.engines import engine as engine_module
 from xpose_stream.engines.backends import Backend
+from xpose_stream.engines.backends.openvino import _beside as beside
 from xpose_stream.engines.cache import EngineCache
 from xpose_stream.engines.engine import (
     CompiledEngine,
@@ -118,6 +119,27 @@ def test_openvino_is_the_choice_on_a_cpu_and_answers_what_eager_answers(
     pinned = engine.pin(instances, keypoints, mask)
     assert engine.prepare(images, pinned) == "openvino"
     for got, wanted in zip(engine(images, pinned), eager(images, pinned), strict=True):
+        torch.testing.assert_close(got, wanted, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("batch", "threads", "at_once"), [(1, 2, 1), (2, 2, 2), (3, 2, 1), (4, 16, 4), (8, 2, 2)])
+def test_openvino_lets_the_images_of_a_batch_share_the_threads_so_that_none_waits(
+    monkeypatch: pytest.MonkeyPatch, batch: int, threads: int, at_once: int
+) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    assert beside(torch.empty(batch, 3, 8, 8)) == at_once
+
+
+def test_openvinos_answers_stay_when_the_next_batch_is_answered(
+    nano: XPose, eager: EagerEngine, tmp_path: Path
+) -> None:
+    first, second = torch.rand(2, 3, 144, 192), torch.rand(2, 3, 144, 192)
+    engine = build_engine(copy.deepcopy(nano), "cpu", "openvino", cache=EngineCache(tmp_path))
+    pinned = engine.pin(*prompts())
+    assert engine.prepare(first, pinned) == "openvino"
+    kept = engine(first, pinned)
+    engine(second, pinned)
+    for got, wanted in zip(kept.parts, eager(first, pinned).parts, strict=True):
         torch.testing.assert_close(got, wanted, atol=1e-4, rtol=1e-4)
 
 
