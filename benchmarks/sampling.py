@@ -27,14 +27,14 @@ def main() -> None:
     value = torch.randn(1, tokens, heads, config.hidden_dim // heads)
     table = Table("queries", "grid_sample ms", "rows ms", "ratio", title=f"medians of {ROUNDS}, CPU float32")
     for queries in (tokens, config.num_groups * 18, config.num_queries):
-        locations = torch.rand(1, queries, heads, len(sizes), points, 2)
+        places = tuple(torch.rand(2, 1, queries, heads, len(sizes), points))
         weights = torch.rand(1, queries, heads, len(sizes), points)
         times: dict[str, list[float]] = {"sample_maps": [], "sample_rows": []}
         for _ in range(ROUNDS):
             for function in (sample_maps, sample_rows):
                 start = time.perf_counter()
                 with torch.inference_mode():
-                    function(value, sizes, locations, weights)
+                    function(value, sizes, places, weights)
                 times[function.__name__].append(time.perf_counter() - start)
         maps, rows = (np.median(times[name][10:]) * 1e3 for name in ("sample_maps", "sample_rows"))
         table.add_row(str(queries), f"{maps:.2f}", f"{rows:.2f}", f"{maps / rows:.1f}")

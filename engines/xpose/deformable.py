@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from xpose_stream.engines.xpose.layers import neighbours
 
 Sizes = tuple[tuple[int, int], ...]  # (height, width) of every level
+Places = tuple[Tensor, Tensor]  # x and y as fractions of the maps, each [B, T, heads, levels, points]
 
 
 class DeformableAttention(nn.Module):
@@ -40,31 +41,32 @@ class DeformableAttention(nn.Module):
         if padding is not None:
             value = value.masked_fill(padding.unsqueeze(-1), 0.0)
         shape = (batch, tokens, self.heads, self.levels, self.points)
-        parts = self.sampling_offsets, self.attention_weights
-        both = F.linear(query, torch.cat([part.weight for part in parts]), torch.cat([part.bias for part in parts]))
-        offsets, weights = both.split([part.out_features for part in parts], -1)
-        offsets = offsets.view(*shape, 2)
+        offsets, weighing = self.sampling_offsets, self.attention_weights
+        rows = torch.cat((offsets.weight[0::2], offsets.weight[1::2], weighing.weight))  # x apart from y: see `sample`
+        bias = torch.cat((offsets.bias[0::2], offsets.bias[1::2], weighing.bias))
+        x, y, weights = F.linear(query, rows, bias).chunk(3, -1)
         weights = weights.reshape(batch, tokens, self.heads, -1).softmax(-1).view(shape)
-        centre, extent = reference[:, :, None, :, None].split(2, -1)
-        locations = centre + offsets * (extent * (0.5 / self.points))
+        around = reference[:, :, None, :, None].expand(-1, -1, self.heads, -1, self.points, -1)
+        left, top, width, height = (part.flatten(2) for part in around.unbind(-1))
+        x, y = left + x * (width * (0.5 / self.points)), top + y * (height * (0.5 / self.points))
         value = value.view(batch, -1, self.heads, value.shape[-1] // self.heads)
-        return self.output_proj((self.sample or sample)(value, sizes, locations, weights))
+        return self.output_proj((self.sample or sample)(value, sizes, (x.view(shape), y.view(shape)), weights))
 
 
-def sample(value: Tensor, sizes: Sizes, locations: Tensor, weights: Tensor) -> Tensor:
+def sample(value: Tensor, sizes: Sizes, places: Places, weights: Tensor) -> Tensor:
     """Weighted bilinear samples of all levels: the one place where deformable attention touches pixels.
 
-    `value` [B, S, heads, d], `locations` [B, T, heads, levels, points, 2] as fractions of the maps (x, y), `weights`
-    [B, T, heads, levels, points] to [B, T, heads * d]. Outside a map counts as zero.
+    `value` [B, S, heads, d] at `places` with `weights` [B, T, heads, levels, points] to [B, T, heads * d]. Outside a
+    map counts as zero.
     """
     if torch.is_grad_enabled():
-        return sample_maps(value, sizes, locations, weights)
+        return sample_maps(value, sizes, places, weights)
     if value.is_cuda and has_triton():
         from xpose_stream.engines.xpose.fused import sample_fused
 
-        return sample_fused(value, [side for size in sizes for side in size], locations, weights)
+        return sample_fused(value, [side for size in sizes for side in size], *places, weights)
     plain_cpu = value.device.type == "cpu" and not torch.compiler.is_compiling()
-    return (sample_rows if plain_cpu else sample_maps)(value, sizes, locations, weights)
+    return (sample_rows if plain_cpu else sample_maps)(value, sizes, places, weights)
 
 
 @cache
@@ -73,10 +75,10 @@ def has_triton() -> bool:
     return find_spec("triton") is not None
 
 
-def sample_maps(value: Tensor, sizes: Sizes, locations: Tensor, weights: Tensor) -> Tensor:
+def sample_maps(value: Tensor, sizes: Sizes, places: Places, weights: Tensor) -> Tensor:
     """`sample` by grid_sample on each level's map: differentiable, and a single TensorRT layer per level."""
-    batch, tokens, heads, levels, points, _ = locations.shape
-    grid = (2 * locations - 1).permute(3, 0, 2, 1, 4, 5).flatten(1, 2)  # levels, B * heads, T, points, 2
+    batch, tokens, heads, levels, points = weights.shape
+    grid = (2 * torch.stack(places, -1) - 1).permute(3, 0, 2, 1, 4, 5).flatten(1, 2)  # levels, B * heads, T, points, 2
     maps = value.permute(0, 2, 3, 1).flatten(0, 1).split([h * w for h, w in sizes], -1)
     sampled = torch.cat(
         [
@@ -89,25 +91,26 @@ def sample_maps(value: Tensor, sizes: Sizes, locations: Tensor, weights: Tensor)
     return (sampled * weights).sum(-1).view(batch, -1, tokens).transpose(1, 2)
 
 
-def sample_rows(value: Tensor, sizes: Sizes, locations: Tensor, weights: Tensor) -> Tensor:
+def sample_rows(value: Tensor, sizes: Sizes, places: Places, weights: Tensor) -> Tensor:
     """`sample` as weighted sums of value rows: each sample is its four neighbouring cells.
 
     On a CPU this is several times faster than grid_sample, whose memory order does not suit tokens.
     """
-    batch, tokens, heads, levels, points, _ = locations.shape
+    batch, tokens, heads, levels, points = weights.shape
+    per_head = levels * points
     starts = [sum(h * w for h, w in sizes[:level]) for level in range(levels)]
-    shapes = locations.new_tensor([(s, w, h) for s, (h, w) in zip(starts, sizes, strict=True)])
-    start, width, height = shapes.repeat_interleave(points, 0).T
-    x, y = (locations[..., i].view(batch * tokens, heads, levels * points) for i in (0, 1))
-    column, share_x = neighbours(x * width, width)  # B * T, heads, 2, levels * points
-    row, share_y = neighbours(y * height, height)
+    shapes = value.new_tensor([(s, w, h) for s, (h, w) in zip(starts, sizes, strict=True)], dtype=weights.dtype)
+    start, width, height = shapes.repeat_interleave(points, 0).repeat(heads, 1).T
+    first = torch.arange(heads, dtype=weights.dtype, device=value.device).repeat_interleave(per_head) + start * heads
     if batch > 1:
-        image = torch.arange(batch, dtype=x.dtype, device=x.device).repeat_interleave(tokens)
-        start = start + image.view(-1, 1, 1, 1) * value.shape[1]
-    head = torch.arange(heads, dtype=x.dtype, device=x.device).view(-1, 1, 1)
-    line, column = (row * width + start) * heads, column * heads + head
-    share_y = share_y * weights.view_as(x).unsqueeze(2)
-    table, bags = value.reshape(-1, value.shape[-1]), (-1, 4 * levels * points)
-    index = (line.unsqueeze(3) + column.unsqueeze(2)).view(bags).int()
-    share = (share_y.unsqueeze(3) * share_x.unsqueeze(2)).view(bags).to(table.dtype)
-    return F.embedding_bag(index, table, per_sample_weights=share, mode="sum").view(batch, tokens, -1)
+        image = torch.arange(batch, dtype=first.dtype, device=first.device).repeat_interleave(tokens)
+        first = first + image.view(-1, 1) * (value.shape[1] * heads)
+    # All places of a query stand side by side until the end: along the short axes of heads and points compilers crawl.
+    x, y, weights = (part.reshape(batch * tokens, -1) for part in (*places, weights))
+    lines = [(cell * (width * heads) + first, share * weights) for cell, share in neighbours(y * height, height)]
+    columns = [(cell * heads, share) for cell, share in neighbours(x * width, width)]
+    index = [(down + across).view(-1, heads, per_head) for down, _ in lines for across, _ in columns]
+    share = [(down * across).view(-1, heads, per_head) for _, down in lines for _, across in columns]
+    table, bags = value.reshape(-1, value.shape[-1]), (-1, 4 * per_head)
+    rows, weights = torch.cat(index, -1).view(bags).int(), torch.cat(share, -1).view(bags).to(table.dtype)
+    return F.embedding_bag(rows, table, per_sample_weights=weights, mode="sum").view(batch, tokens, -1)

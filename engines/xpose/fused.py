@@ -20,8 +20,9 @@ QUERIES = 16  # per program
 
 @triton.jit
 def sample_kernel(  # type: ignore[no-untyped-def]
-    value,  # pointers: [B, S, HEADS, DIM], [B * T, HEADS, LEVELS, POINTS, 2], the same less 2, the sum
-    locations,
+    value,  # pointers: [B, S, HEADS, DIM], three of [B * T, HEADS, LEVELS, POINTS], the sum
+    across,
+    down,
     weights,
     out,
     rows,  # B * T
@@ -47,8 +48,8 @@ def sample_kernel(  # type: ignore[no-untyped-def]
         width = SIZES[2 * level + 1]
         for point in tl.static_range(POINTS):
             place = ((row * HEADS + head) * LEVELS + level) * POINTS + point
-            x = tl.load(locations + 2 * place, real, 0.0).to(tl.float32) * width - 0.5
-            y = tl.load(locations + 2 * place + 1, real, 0.0).to(tl.float32) * height - 0.5
+            x = tl.load(across + place, real, 0.0).to(tl.float32) * width - 0.5
+            y = tl.load(down + place, real, 0.0).to(tl.float32) * height - 0.5
             weight = tl.load(weights + place, real, 0.0).to(tl.float32)
             for corner in tl.static_range(4):
                 column = tl.floor(x) + corner % 2
@@ -65,20 +66,21 @@ def sample_kernel(  # type: ignore[no-untyped-def]
 
 
 @triton_op("xpose::sample", mutates_args=())
-def sample_fused(value: Tensor, sizes: Sequence[int], locations: Tensor, weights: Tensor) -> Tensor:
+def sample_fused(value: Tensor, sizes: Sequence[int], x: Tensor, y: Tensor, weights: Tensor) -> Tensor:
     """`deformable.sample` with `sizes` in one row: height, width of every level. Sums in float32."""
-    return launch(wrap_triton(sample_kernel), value, sizes, locations, weights)
+    return launch(wrap_triton(sample_kernel), value, sizes, x, y, weights)
 
 
-def launch(kernel: Any, value: Tensor, sizes: Sequence[int], locations: Tensor, weights: Tensor) -> Tensor:
+def launch(kernel: Any, value: Tensor, sizes: Sequence[int], x: Tensor, y: Tensor, weights: Tensor) -> Tensor:
     """Run the kernel over all queries and heads."""
     batch, cells, heads, dim = value.shape
-    queries, points = locations.shape[1], locations.shape[4]
+    queries, points = weights.shape[1], weights.shape[4]
     out = torch.empty(batch, queries, heads * dim, dtype=value.dtype, device=value.device)
     grid = (triton.cdiv(batch * queries, QUERIES), heads)
     kernel[grid](
         value.contiguous(),
-        locations.contiguous(),
+        x.contiguous(),
+        y.contiguous(),
         weights.contiguous(),
         out,
         batch * queries,

@@ -26,6 +26,7 @@ PEAKED = 4.0  # power of the heat: between its mean (1) and its peak
 PLAIN, SURE = 0.2, 4.0  # MoveNet's own heat from which it is plain where a keypoint is, and how sharply so
 FAINT = 1e-6  # of heat to that power, in cells: what is less tells nothing
 DEEP = 20.0  # in logarithms below its peak: what is lower tells nothing either, and to that power is beyond float32
+LIFT = 72.0  # logarithm of what that power is counted in: of less, products are numbers on which CPUs are slow
 REACH = 0.08  # of the box's longer side: how far from where it is expected a keypoint is looked for
 PLACE = {"heat": HIDDEN + 1, "look": LOOK, "shift": 2 * (HIDDEN + 1), "place": 2, "reach": 1}  # a keypoint's row
 THING = {"centre": HIDDEN + 1, "look": LOOK, "box": 4 * (2 * HIDDEN + 1)}  # an instance's row
@@ -96,7 +97,7 @@ class Peaks(NamedTuple):
 
     heat: Tensor  # [B, 1 | G, K, h, w] logarithms
     top: Tensor  # [B, 1 | G, K, 1, 1] their highest
-    power: Tensor  # [B, 1 | G, K, h, w] of the heat, in parts of the highest
+    power: Tensor  # [B, 1 | G, K, h, w] of the heat, exp(LIFT) the highest
 
 
 class Guess(nn.Module):
@@ -205,23 +206,24 @@ class Guess(nn.Module):
     def _shift(self, maps: Maps, places: Tensor) -> Tensor:
         """The hidden layer of shifts at places [B, G, 2] in cells, between them: [B, G, HIDDEN]."""
         size = places.new_tensor(maps.size)
-        (column, across), (row, down) = (neighbours(places[..., i], size[1 - i]) for i in (0, 1))  # B, 2, G
-        cell, share = row.unsqueeze(2) * size[1] + column.unsqueeze(1), down.unsqueeze(2) * across.unsqueeze(1)
-        hidden = maps.shift(cell.flatten(1).long()).unflatten(1, cell.shape[1:])  # B, 2, 2, G, HIDDEN
-        return (hidden * share.unsqueeze(-1)).sum((1, 2))
+        columns, rows = (neighbours(places[..., i], size[1 - i]) for i in (0, 1))
+        four = [(row * size[1] + column, down * across) for row, down in rows for column, across in columns]
+        cell, share = (torch.stack(parts, 1) for parts in zip(*four, strict=True))  # B, 4, G
+        hidden = maps.shift(cell.flatten(1).long()).unflatten(1, cell.shape[1:])  # B, 4, G, HIDDEN
+        return (hidden * share.unsqueeze(-1)).sum(1)
 
 
 def peaks_of(heat: Tensor) -> Peaks:
     """Of heat [B, 1 | G, K, h, w] (logarithms)."""
     top = heat.flatten(-2).amax(-1)[..., None, None]
     heat = torch.maximum(heat, top - DEEP)
-    return Peaks(heat, top, (PEAKED * (heat - top)).exp())
+    return Peaks(heat, top, (PEAKED * (heat - top) + LIFT).exp())
 
 
 def near(peaks: Peaks, places: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Of the heat near places [B, G, K, 2] in cells the mean place [B, G, K, 2], spread and height [B, G, K, 1]."""
     down, across, _ = weights_near(places, sigma, peaks.power)
-    both = down @ torch.cat((peaks.power, peaks.power * peaks.heat), -1)  # B, G, K, 3, 2 * w
+    both = rows_of(down, torch.cat((peaks.power, peaks.power * peaks.heat), -1))  # B, G, K, 3, 2 * w
     sums, heights = (part @ across.transpose(-1, -2) for part in both.chunk(2, -1))  # B, G, K, 3, 3
     share, height = sums / sums[..., :1, :1], heights[..., :1, 0] / sums[..., :1, 0]
     mean, square = torch.stack((share[..., 0, 1], share[..., 1, 0]), -1), share[..., 0, 2:] + share[..., 2, :1]
@@ -233,10 +235,18 @@ def near(peaks: Peaks, places: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, T
 def middle(peaks: Peaks, places: Tensor, sigma: Tensor) -> Tensor:
     """That mean, but the place where there is hardly any heat."""
     down, across, beyond = weights_near(places, sigma, peaks.power)
-    sums = down[..., :2, :] @ peaks.power @ across[..., :2, :].transpose(-1, -2)
-    sums = sums * (PEAKED * (peaks.top - beyond)).exp()
+    sums = rows_of(down[..., :2, :], peaks.power) @ across[..., :2, :].transpose(-1, -2)
+    sums = sums * (PEAKED * (peaks.top - beyond) - LIFT).exp()
     mean = torch.stack((sums[..., 0, 1], sums[..., 1, 0]), -1) / (sums[..., :1, 0] + FAINT)
     return places + sigma.unsqueeze(-1) * mean
+
+
+def rows_of(down: Tensor, map: Tensor) -> Tensor:
+    """Sums over the rows of maps [B, 1 | G, K, h, w] with weights [B, G, K, n, h]: [B, G, K, n, w]."""
+    if map.shape[1] > 1:
+        return down @ map
+    together = down.transpose(1, 2).flatten(2, 3) @ map[:, 0]  # a map that groups share is read once for all of them
+    return together.unflatten(2, (down.shape[1], -1)).transpose(1, 2)
 
 
 def weights_near(places: Tensor, sigma: Tensor, map: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -82,15 +82,13 @@ def take(x: Tensor, index: Tensor) -> Tensor:
     return x.gather(1, index.unsqueeze(-1).expand(-1, -1, x.shape[-1]))
 
 
-def neighbours(place: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
-    """The two cells next to places [..., P] along an axis, kept among its `size`, and their linear weights.
+def neighbours(place: Tensor, size: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """The cells before and after places along an axis, kept among its `size`, each with its linear weight.
 
-    [..., 2, P] each; what is beyond the axis has weight 0.
+    What is beyond the axis has weight 0.
     """
-    which = torch.arange(2, dtype=place.dtype, device=place.device).unsqueeze(-1)
-    pixel = (place - 0.5).unsqueeze(-2)
+    pixel = place - 0.5
     before = pixel.floor()
-    cell = before + which
-    inside = torch.minimum(cell.clamp(min=0), size - 1)
-    share = (1 - which) + (2 * which - 1) * (pixel - before)
-    return inside, share * (inside == cell)
+    share = pixel - before
+    first, second = ((cell.clamp(min=0)).minimum(size - 1) for cell in (before, before + 1))
+    return (first, (1 - share) * (first == before)), (second, share * (second == before + 1))

@@ -22,11 +22,11 @@ def main() -> None:
     for name, (batch, heads, dim, sizes, dtype) in CASES.items():
         cells, queries, points = sum(h * w for h, w in sizes), 21, 2
         value = torch.randn(batch, cells, heads, dim).to(dtype)
-        locations = 1.6 * torch.rand(batch, queries, heads, len(sizes), points, 2) - 0.3  # some outside
+        x, y = 1.6 * torch.rand(2, batch, queries, heads, len(sizes), points) - 0.3  # some outside
         weights = torch.rand(batch, queries, heads, len(sizes), points)
         flat = [side for size in sizes for side in size]
-        expected = sample_maps(value, sizes, locations, weights)
-        found[name] = float((launch(sample_kernel, value, flat, locations, weights) - expected).abs().max())
+        expected = sample_maps(value, sizes, (x, y), weights)
+        found[name] = float((launch(sample_kernel, value, flat, x, y, weights) - expected).abs().max())
     print(json.dumps(found))
 
 

@@ -247,10 +247,10 @@ def test_both_ways_to_sample_deformable_attention_agree_inside_and_outside_the_m
     torch.manual_seed(2)
     sizes = ((18, 24), (9, 12), (5, 6))
     value = torch.randn(2, sum(h * w for h, w in sizes), 4, 32, dtype=torch.float64)
-    locations = torch.rand(2, 50, 4, 3, 4, 2, dtype=torch.float64) * 1.6 - 0.3
+    places = tuple(torch.rand(2, 2, 50, 4, 3, 4, dtype=torch.float64) * 1.6 - 0.3)
     weights = torch.rand(2, 50, 4, 3, 4, dtype=torch.float64)
-    by_rows = sample_rows(value, sizes, locations, weights)
-    torch.testing.assert_close(by_rows, sample_maps(value, sizes, locations, weights), atol=1e-10, rtol=0)
+    by_rows = sample_rows(value, sizes, places, weights)
+    torch.testing.assert_close(by_rows, sample_maps(value, sizes, places, weights), atol=1e-10, rtol=0)
 
 
 def test_of_many_shapes_the_last_used_are_kept_ready(eager: EagerEngine, tmp_path: Path) -> None:

@@ -32,8 +32,8 @@ def test_compilers_know_the_shape_of_its_answer() -> None:
 
     with FakeTensorMode():
         value = torch.empty(2, 35, 4, 32, device="cuda", dtype=torch.float16)
-        locations = torch.empty(2, 21, 4, 1, 3, 2, device="cuda")
-        out = sample_fused(value, [5, 7], locations, torch.empty(2, 21, 4, 1, 3, device="cuda"))
+        x, y, weights = torch.empty(3, 2, 21, 4, 1, 3, device="cuda")
+        out = sample_fused(value, [5, 7], x, y, weights)
     assert out.shape == (2, 21, 128) and out.dtype == torch.float16
 
 
@@ -44,7 +44,7 @@ def test_the_kernel_compiles_for_a_gpu_that_is_not_here() -> None:
     from xpose_stream.engines.xpose.fused import sample_kernel
 
     settings = {"LEVELS": 2, "POINTS": 4, "HEADS": 8, "DIM": 32, "BLOCK_DIM": 32, "BLOCK": 16, "SIZES": (6, 8, 3, 4)}
-    pointers = {"value": "*fp16", "locations": "*fp32", "weights": "*fp32", "out": "*fp16"}
+    pointers = {"value": "*fp16", "across": "*fp32", "down": "*fp32", "weights": "*fp32", "out": "*fp16"}
     signature = pointers | dict.fromkeys(("rows", "queries", "cells"), "i32") | dict.fromkeys(settings, "constexpr")
     source = ASTSource(fn=sample_kernel, signature=signature, constexprs=settings)
     assert compile(source, target=GPUTarget("cuda", 90, 32)).asm["cubin"]

@@ -121,6 +121,17 @@ def test_sums_near_places_are_those_over_all_cells_and_without_heat_the_middle_i
     inside = middle(peaks_of(heat), places, sigma).flatten(0, 2)[1:]
     torch.testing.assert_close(inside, mean.flatten(0, 2)[1:], atol=1e-3, rtol=0)
     torch.testing.assert_close(middle(peaks_of(heat - 30), places, sigma), places)
+    shared, alone = peaks_of(heat[:, :1]), peaks_of(heat[:, :1].expand_as(heat))  # of all groups, and of each its own
+    for one, other in zip(near(shared, places, sigma), near(alone, places, sigma), strict=True):
+        torch.testing.assert_close(one, other)
+    torch.testing.assert_close(middle(shared, places, sigma), middle(alone, places, sigma))
+
+
+def test_heat_is_told_in_numbers_on_which_cpus_are_fast() -> None:
+    heat = torch.linspace(-500.0, 0.0, 384).view(1, 1, 1, 16, 24)
+    power = peaks_of(heat).power
+    assert float(power.min()) > 1e-5  # times a weight of 1e-33 it is no denormal yet
+    assert bool((power.sum((-1, -2)) * 500).isfinite().all())
 
 
 def test_where_there_is_no_heat_within_reach_a_keypoint_is_where_it_is_expected() -> None:

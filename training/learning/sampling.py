@@ -30,11 +30,11 @@ def compile_sampling() -> bool:
     return True
 
 
-def sample(value: Tensor, sizes: deformable.Sizes, locations: Tensor, weights: Tensor) -> Tensor:
+def sample(value: Tensor, sizes: deformable.Sizes, places: deformable.Places, weights: Tensor) -> Tensor:
     """`xpose_stream.engines.xpose.deformable.sample`, differentiable, computed in float32; the result is float32."""
     if value.device.type != "cpu" or value.dtype == torch.float64:
-        return deformable.sample_maps(value, sizes, locations, weights)
-    return _Sample.apply(value.float(), locations.float(), weights.float(), sizes)
+        return deformable.sample_maps(value, sizes, places, weights)
+    return _Sample.apply(value.float(), torch.stack(places, -1).float(), weights.float(), sizes)
 
 
 class _Sample(torch.autograd.Function):

@@ -12,6 +12,7 @@ from xpose_stream.engines.backends.half import halve, is_half
 from xpose_stream.engines.engine import fold_batch_norms
 from xpose_stream.engines.prompts.example import normalised
 from xpose_stream.engines.xpose import XPose, XPoseConfig
+from xpose_stream.engines.xpose.deformable import Places
 
 IMAGES = torch.randn(1, 3, 70, 100, generator=torch.Generator().manual_seed(1))
 
@@ -68,13 +69,13 @@ def test_positions_of_samples_are_float32(tiny: XPose) -> None:
     half, seen = halve(tiny), []
     attention = half.encoder.layers[0].self_attn
 
-    def look(value: Tensor, sizes: object, locations: Tensor, weights: Tensor) -> Tensor:
-        seen.extend((value.dtype, locations.dtype, weights.dtype))
+    def look(value: Tensor, sizes: object, places: Places, weights: Tensor) -> Tensor:
+        seen.extend((value.dtype, places[0].dtype, places[1].dtype, weights.dtype))
         return weights.new_zeros(*weights.shape[:2], value.shape[2] * value.shape[3])
 
     attention.sample = look
     half(IMAGES, torch.randn(1, 512), torch.randn(3, 512))
-    assert seen == [torch.float16, torch.float32, torch.float32]
+    assert seen == [torch.float16, torch.float32, torch.float32, torch.float32]
 
 
 @torch.no_grad()

@@ -27,7 +27,7 @@ def test_compiled_samples_and_their_gradients_are_those_of_grid_sample(threads):
         wanted = torch.randn(3, 7, 32)
         results = []
         for function in (sample_maps, sample):
-            out = function(given[0], SIZES, given[1], given[2])
+            out = function(given[0], SIZES, given[1].unbind(-1), given[2])
             results.append((out, *torch.autograd.grad(out, given, wanted)))
     finally:
         torch.set_num_threads(before)
@@ -37,4 +37,5 @@ def test_compiled_samples_and_their_gradients_are_those_of_grid_sample(threads):
 
 def test_double_precision_stays_exact():
     value, locations, weights = (tensor.double() for tensor in inputs())
-    assert torch.equal(sample(value, SIZES, locations, weights), sample_maps(value, SIZES, locations, weights))
+    places = locations.unbind(-1)
+    assert torch.equal(sample(value, SIZES, places, weights), sample_maps(value, SIZES, places, weights))
