@@ -32,6 +32,7 @@ class OpenVino:
     def build(self, model: nn.Module, inputs: tuple[Tensor, ...], precision: Precision, path: Path) -> None:
         """See Backend."""
         import openvino
+        from openvino.preprocess import PrePostProcessor
 
         one = (inputs[0][:1], *inputs[1:])
         with warnings.catch_warnings(), torch.no_grad():
@@ -41,8 +42,10 @@ class OpenVino:
             network = openvino.convert_model(traced, example_input=one)
         for port, tensor in zip(network.inputs, one, strict=True):
             port.get_node().set_partial_shape(openvino.PartialShape(list(tensor.shape)))
-        network.validate_nodes_and_infer_types()
-        compiled = openvino.Core().compile_model(network, "CPU", _options(_beside(inputs[0])))
+        pictures = PrePostProcessor(network)  # channels last, as they are in memory: OpenVINO computes in that order
+        pictures.input(0).tensor().set_layout(openvino.Layout("NHWC"))
+        pictures.input(0).model().set_layout(openvino.Layout("NCHW"))
+        compiled = openvino.Core().compile_model(pictures.build(), "CPU", _options(_beside(inputs[0])))
         path.write_bytes(compiled.export_model().getvalue())
 
     def load(self, path: Path, inputs: tuple[Tensor, ...]) -> Run:
@@ -54,7 +57,7 @@ class OpenVino:
         requests = [compiled.create_infer_request() for _ in range(beside)]
 
         def run(*given: Tensor) -> Answer:
-            images, *prompts = (np.ascontiguousarray(tensor.numpy()) for tensor in given)
+            images, *prompts = (np.ascontiguousarray(tensor) for tensor in (given[0].permute(0, 2, 3, 1), *given[1:]))
             answers = []
             for first in range(0, len(images), beside):
                 begun = list(zip(range(first, len(images)), requests, strict=False))

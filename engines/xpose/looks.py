@@ -87,4 +87,4 @@ def correlate(rows: Tensor, looks: list[Tensor], size: tuple[int, int]) -> Tenso
             seen = F.interpolate(seen, scale_factor=float(times), mode="bilinear", align_corners=False)
         total = total + seen[..., :height, :width]
     assert isinstance(total, Tensor)
-    return total.flatten(2)
+    return cells(total).transpose(1, 2)  # of channels last, in which compilers have them here

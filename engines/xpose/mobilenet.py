@@ -149,7 +149,7 @@ class MobileNet(nn.Module):
         self.channels = (fine + SMOOTHED[1] + 4 * SMOOTHED[2], middle + SMOOTHED[0], coarse + PYRAMID[0])
         self.register_buffer("gain", torch.ones(sum(self.channels)))
         self.register_buffer("offset", torch.zeros(sum(self.channels)))
-        mean, spread = torch.tensor(MEAN).view(3, 1, 1), torch.tensor(SPREAD).view(3, 1, 1)
+        mean, spread = torch.tensor(MEAN), torch.tensor(SPREAD)
         self.register_buffer("scale", spread * 2, persistent=False)
         self.register_buffer("shift", mean * 2 - 1, persistent=False)
 
@@ -157,7 +157,10 @@ class MobileNet(nn.Module):
         with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
             size = int(images.shape[-2]), int(images.shape[-1])
             beyond = -size[1] % CELL, -size[0] % CELL
-            seen = self.body(F.pad(images.float() * self.scale + self.shift, (0, beyond[0], 0, beyond[1])))
+            scale, shift = self.scale.repeat(size[1]), self.shift.repeat(size[1])  # a row of pixels' at once
+            lines = images.float().permute(0, 2, 3, 1).flatten(2) * scale + shift
+            pictures = lines.unflatten(2, (-1, 3)).permute(0, 3, 1, 2)
+            seen = self.body(F.pad(pictures, (0, beyond[0], 0, beyond[1])))
             parts = zip(self.raw(seen), self.gain.split(self.channels), self.offset.split(self.channels), strict=True)
             maps = [x * gain.view(-1, 1, 1) + offset.view(-1, 1, 1) for x, gain, offset in parts]
             around = self.body.around(seen.pyramid[-1])
@@ -170,5 +173,10 @@ class MobileNet(nn.Module):
     def raw(self, seen: Seen) -> list[Tensor]:
         """The maps before they are whitened."""
         (_, fine, _, middle, coarse), (top, p16, p8, p4) = seen.blocks, seen.pyramid
-        beside = F.pixel_unshuffle(p4, 2)
-        return [torch.cat((fine, p8, beside), 1), torch.cat((middle, p16), 1), torch.cat((coarse, top), 1)]
+        return [torch.cat((fine, p8, beside(p4)), 1), torch.cat((middle, p16), 1), torch.cat((coarse, top), 1)]
+
+
+def beside(map: Tensor) -> Tensor:
+    """Each square of four cells of a map as one, its cells beside each other: `F.pixel_unshuffle`, channels last."""
+    squares = map.permute(0, 2, 3, 1).unflatten(2, (-1, 2)).unflatten(1, (-1, 2))  # B, h / 2, 2, w / 2, 2, c
+    return squares.permute(0, 1, 3, 5, 2, 4).flatten(3).permute(0, 3, 1, 2)

@@ -31,9 +31,9 @@ threading.Thread(target=build).start()
 
 
 def test_a_job_that_is_larger_than_a_pipe_is_built_however_late_the_other_process_reads_it(tmp_path: Path) -> None:
-    model = torch.nn.Linear(512, 512).eval()  # 1 MB
-    build_apart("openvino", model, (torch.rand(1, 512),), "float32", tmp_path / "engine")
-    images = torch.rand(1, 512)
+    model = torch.nn.Conv2d(3, 512, 16).eval()  # 1.5 MB
+    images = torch.rand(1, 3, 20, 24)
+    build_apart("openvino", model, (images,), "float32", tmp_path / "engine")
     (answer,) = OpenVino().load(tmp_path / "engine", (images,))(images)
     torch.testing.assert_close(answer, model(images).detach(), atol=1e-4, rtol=1e-4)
 

@@ -9,7 +9,7 @@ import torch
 
 from xpose_stream.engines.checkpoint import load
 from xpose_stream.engines.xpose.guess import PLACE, THING
-from xpose_stream.engines.xpose.mobilenet import MobileNet
+from xpose_stream.engines.xpose.mobilenet import MobileNet, beside
 
 GOLDEN = Path(__file__).parents[1] / "data" / "movenet.npz"
 EYES = Path(__file__).parents[2] / "configs" / "models" / "xpose-eyes.safetensors"
@@ -45,3 +45,8 @@ def test_maps_have_the_sizes_of_their_strides_whatever_the_image() -> None:
     seen = backbone(torch.zeros(1, 3, 50, 70))
     assert [tuple(x.shape[-2:]) for x in seen[:4]] == [(7, 9), (4, 5), (2, 3), (13, 18)]
     assert [x.shape[1] for x in seen[:3]] == list(backbone.channels)
+
+
+def test_four_cells_beside_each_other_are_those_of_a_square() -> None:
+    map = torch.randn(2, 24, 6, 8)
+    assert torch.equal(beside(map), torch.nn.functional.pixel_unshuffle(map, 2))
