@@ -8,6 +8,7 @@ leaves lie on large ones, so that none is lost.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 import cv2
@@ -36,7 +37,7 @@ def least_evidence(model: XPose, instance: Tensor, keypoints: Tensor, shown: Seq
     guess, like = model.guess, next(model.parameters())
     _, _, looks = split(instance[None, None].to(like), keypoints[None, None].to(like), model.config.prompt_dim)
     assert guess is not None and looks is not None  # else nothing would look like anything
-    size = shown[0].shape[:2]
+    size = int(shown[0].shape[0]), int(shown[0].shape[1])
 
     def most(picture: NDArray[np.uint8]) -> float:
         seen = model.levels(torch.from_numpy(normalised(picture))[None].to(like))[model.config.levels :]
@@ -47,8 +48,13 @@ def least_evidence(model: XPose, instance: Tensor, keypoints: Tensor, shown: Seq
     return min(least, min(map(most, shown)) - OWN)
 
 
-def dead_leaves(count: int, size: tuple[int, int]) -> Iterator[NDArray[np.uint8]]:
+@lru_cache(maxsize=2)  # the next prompt asks for the same
+def dead_leaves(count: int, size: tuple[int, int]) -> tuple[NDArray[np.uint8], ...]:
     """The same pictures [height, width, 3] each time: ellipses and polygons of all sizes, of colours and grains."""
+    return tuple(_leaves(count, size))
+
+
+def _leaves(count: int, size: tuple[int, int]) -> Iterator[NDArray[np.uint8]]:
     rng = np.random.default_rng(0)
     radii = max(size) * np.geomspace(*RADII, 1000)
     for _ in range(count):
