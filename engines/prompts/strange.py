@@ -51,7 +51,10 @@ def least_evidence(model: XPose, instance: Tensor, keypoints: Tensor, shown: Seq
 @lru_cache(maxsize=2)  # the next prompt asks for the same
 def dead_leaves(count: int, size: tuple[int, int]) -> tuple[NDArray[np.uint8], ...]:
     """The same pictures [height, width, 3] each time: ellipses and polygons of all sizes, of colours and grains."""
-    return tuple(_leaves(count, size))
+    pictures = tuple(_leaves(count, size))
+    for picture in pictures:
+        picture.flags.writeable = False
+    return pictures
 
 
 def _leaves(count: int, size: tuple[int, int]) -> Iterator[NDArray[np.uint8]]:

@@ -42,7 +42,7 @@ class DeformableAttention(nn.Module):
             value = value.masked_fill(padding.unsqueeze(-1), 0.0)
         shape = (batch, tokens, self.heads, self.levels, self.points)
         offsets, weighing = self.sampling_offsets, self.attention_weights
-        rows = torch.cat((offsets.weight[0::2], offsets.weight[1::2], weighing.weight))  # x apart from y: see `sample`
+        rows = torch.cat((offsets.weight[0::2], offsets.weight[1::2], weighing.weight))  # x apart from y
         bias = torch.cat((offsets.bias[0::2], offsets.bias[1::2], weighing.bias))
         x, y, weights = F.linear(query, rows, bias).chunk(3, -1)
         weights = weights.reshape(batch, tokens, self.heads, -1).softmax(-1).view(shape)
@@ -99,14 +99,15 @@ def sample_rows(value: Tensor, sizes: Sizes, places: Places, weights: Tensor) ->
     batch, tokens, heads, levels, points = weights.shape
     per_head = levels * points
     starts = [sum(h * w for h, w in sizes[:level]) for level in range(levels)]
-    shapes = value.new_tensor([(s, w, h) for s, (h, w) in zip(starts, sizes, strict=True)], dtype=weights.dtype)
+    x, y = (part.reshape(batch * tokens, -1) for part in places)
+    shapes = x.new_tensor([(s, w, h) for s, (h, w) in zip(starts, sizes, strict=True)])
     start, width, height = shapes.repeat_interleave(points, 0).repeat(heads, 1).T
-    first = torch.arange(heads, dtype=weights.dtype, device=value.device).repeat_interleave(per_head) + start * heads
+    first = torch.arange(heads, dtype=x.dtype, device=x.device).repeat_interleave(per_head) + start * heads
     if batch > 1:
         image = torch.arange(batch, dtype=first.dtype, device=first.device).repeat_interleave(tokens)
         first = first + image.view(-1, 1) * (value.shape[1] * heads)
     # All places of a query stand side by side until the end: along the short axes of heads and points compilers crawl.
-    x, y, weights = (part.reshape(batch * tokens, -1) for part in (*places, weights))
+    weights = weights.reshape(batch * tokens, -1)
     lines = [(cell * (width * heads) + first, share * weights) for cell, share in neighbours(y * height, height)]
     columns = [(cell * heads, share) for cell, share in neighbours(x * width, width)]
     index = [(down + across).view(-1, heads, per_head) for down, _ in lines for across, _ in columns]

@@ -26,7 +26,7 @@ PEAKED = 4.0  # power of the heat: between its mean (1) and its peak
 PLAIN, SURE = 0.2, 4.0  # MoveNet's own heat from which it is plain where a keypoint is, and how sharply so
 FAINT = 1e-6  # of heat to that power, in cells: what is less tells nothing
 DEEP = 20.0  # in logarithms below its peak: what is lower tells nothing either, and to that power is beyond float32
-LIFT = 72.0  # logarithm of what that power is counted in: of less, products are numbers on which CPUs are slow
+LIFT = 60.0  # logarithm of what that power is multiplied by until it is summed: CPUs are slow on the tiniest numbers
 REACH = 0.08  # of the box's longer side: how far from where it is expected a keypoint is looked for
 PLACE = {"heat": HIDDEN + 1, "look": LOOK, "shift": 2 * (HIDDEN + 1), "place": 2, "reach": 1}  # a keypoint's row
 THING = {"centre": HIDDEN + 1, "look": LOOK, "box": 4 * (2 * HIDDEN + 1)}  # an instance's row
@@ -224,7 +224,7 @@ def near(peaks: Peaks, places: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, T
     """Of the heat near places [B, G, K, 2] in cells the mean place [B, G, K, 2], spread and height [B, G, K, 1]."""
     down, across, _ = weights_near(places, sigma, peaks.power)
     both = rows_of(down, torch.cat((peaks.power, peaks.power * peaks.heat), -1))  # B, G, K, 3, 2 * w
-    sums, heights = (part @ across.transpose(-1, -2) for part in both.chunk(2, -1))  # B, G, K, 3, 3
+    sums, heights = (part @ across.transpose(-1, -2) * math.exp(-LIFT) for part in both.chunk(2, -1))  # B, G, K, 3, 3
     share, height = sums / sums[..., :1, :1], heights[..., :1, 0] / sums[..., :1, 0]
     mean, square = torch.stack((share[..., 0, 1], share[..., 1, 0]), -1), share[..., 0, 2:] + share[..., 2, :1]
     sigma = sigma.unsqueeze(-1)
@@ -235,8 +235,8 @@ def near(peaks: Peaks, places: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, T
 def middle(peaks: Peaks, places: Tensor, sigma: Tensor) -> Tensor:
     """That mean, but the place where there is hardly any heat."""
     down, across, beyond = weights_near(places, sigma, peaks.power)
-    sums = rows_of(down[..., :2, :], peaks.power) @ across[..., :2, :].transpose(-1, -2)
-    sums = sums * (PEAKED * (peaks.top - beyond) - LIFT).exp()
+    sums = rows_of(down[..., :2, :], peaks.power) @ across[..., :2, :].transpose(-1, -2) * math.exp(-LIFT)
+    sums = sums * (PEAKED * (peaks.top - beyond)).exp()
     mean = torch.stack((sums[..., 0, 1], sums[..., 1, 0]), -1) / (sums[..., :1, 0] + FAINT)
     return places + sigma.unsqueeze(-1) * mean
 

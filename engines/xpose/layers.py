@@ -90,5 +90,5 @@ def neighbours(place: Tensor, size: Tensor) -> tuple[tuple[Tensor, Tensor], tupl
     pixel = place - 0.5
     before = pixel.floor()
     share = pixel - before
-    first, second = ((cell.clamp(min=0)).minimum(size - 1) for cell in (before, before + 1))
+    first, second = (cell.clamp(min=0).minimum(size - 1) for cell in (before, before + 1))
     return (first, (1 - share) * (first == before)), (second, share * (second == before + 1))

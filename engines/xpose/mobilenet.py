@@ -157,10 +157,7 @@ class MobileNet(nn.Module):
         with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
             size = int(images.shape[-2]), int(images.shape[-1])
             beyond = -size[1] % CELL, -size[0] % CELL
-            scale, shift = self.scale.repeat(size[1]), self.shift.repeat(size[1])  # a row of pixels' at once
-            lines = images.float().permute(0, 2, 3, 1).flatten(2) * scale + shift
-            pictures = lines.unflatten(2, (-1, 3)).permute(0, 3, 1, 2)
-            seen = self.body(F.pad(pictures, (0, beyond[0], 0, beyond[1])))
+            seen = self.body(F.pad(self.scaled(images.float()), (0, beyond[0], 0, beyond[1])))
             parts = zip(self.raw(seen), self.gain.split(self.channels), self.offset.split(self.channels), strict=True)
             maps = [x * gain.view(-1, 1, 1) + offset.view(-1, 1, 1) for x, gain, offset in parts]
             around = self.body.around(seen.pyramid[-1])
@@ -169,6 +166,12 @@ class MobileNet(nn.Module):
             every = zip((*maps, *hidden, later, *seen.blocks[:4]), strides, strict=True)
             found = [x[..., : -(-size[0] // stride), : -(-size[1] // stride)] for x, stride in every]
             return [*found[:6], self.body.rows(len(images))[:, EVERYWHERE * HIDDEN :], *found[6:]]
+
+    def scaled(self, images: Tensor) -> Tensor:
+        """Normalised images as the body takes them, in -1..1."""
+        scale, shift = (part.repeat(images.shape[-1]) for part in (self.scale, self.shift))  # a row of pixels' at once
+        lines = images.permute(0, 2, 3, 1).flatten(2) * scale + shift
+        return lines.unflatten(2, (-1, 3)).permute(0, 3, 1, 2)
 
     def raw(self, seen: Seen) -> list[Tensor]:
         """The maps before they are whitened."""

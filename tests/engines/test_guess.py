@@ -104,10 +104,10 @@ def test_movenets_own_heat_is_looked_at_once_more_around_where_it_was_found() ->
 def test_sums_near_places_are_those_over_all_cells_and_without_heat_the_middle_is_the_place() -> None:
     chance = torch.Generator().manual_seed(0)
     x, y = torch.arange(24) + 0.5, torch.arange(16) + 0.5
-    heat = (2 * torch.randn(1, 3, 5, 16, 24, generator=chance) - 1).sigmoid().log()
-    places = torch.rand(1, 3, 5, 2, generator=chance) * torch.tensor((24.0, 16.0))
+    heat = (2 * torch.randn(2, 3, 5, 16, 24, generator=chance) - 1).sigmoid().log()
+    places = torch.rand(2, 3, 5, 2, generator=chance) * torch.tensor((24.0, 16.0))
     places[0, 0, 0] = torch.tensor((-90.0, 70.0))  # a keypoint that the picture leaves out
-    sigma = 1 + 4 * torch.rand(1, 3, 5, generator=chance)
+    sigma = 1 + 4 * torch.rand(2, 3, 5, generator=chance)
     away = ((x - places[..., :1]).square()[..., None, :] + (y - places[..., 1:]).square()[..., None]) / 2
     share = (PEAKED * (heat - away / sigma[..., None, None].square())).flatten(-2).softmax(-1).view_as(heat)
     across, down = share.sum(-2), share.sum(-1)
@@ -129,9 +129,33 @@ def test_sums_near_places_are_those_over_all_cells_and_without_heat_the_middle_i
 
 def test_heat_is_told_in_numbers_on_which_cpus_are_fast() -> None:
     heat = torch.linspace(-500.0, 0.0, 384).view(1, 1, 1, 16, 24)
-    power = peaks_of(heat).power
-    assert float(power.min()) > 1e-5  # times a weight of 1e-33 it is no denormal yet
-    assert bool((power.sum((-1, -2)) * 500).isfinite().all())
+    assert float(peaks_of(heat).power.min()) > 1e-9  # times a weight of 1e-29 it is no denormal yet
+
+
+def test_faint_heat_counts_the_same_where_the_tiniest_numbers_are_none() -> None:
+    y, x = torch.meshgrid(torch.arange(16) + 0.5, torch.arange(24) + 0.5, indexing="ij")
+    heat = (math.log(0.021) - ((x - 12).square() + (y - 8).square()) / 4.5).view(1, 1, 1, 16, 24)
+    place, sigma = torch.tensor((15.0, 8.0)).view(1, 1, 1, 2), torch.full((1, 1, 1), 4.0)
+    wanted = middle(peaks_of(heat.double()), place.double(), sigma.double()).float()
+    if not torch.set_flush_denormal(True):
+        pytest.skip("this CPU always counts them")
+    try:
+        found = middle(peaks_of(heat), place, sigma)
+    finally:
+        torch.set_flush_denormal(False)
+    assert (wanted - place).norm() > 0.3
+    torch.testing.assert_close(found, wanted, atol=1e-4, rtol=0)
+
+
+def test_far_beyond_the_picture_places_and_gradients_stay_numbers() -> None:
+    heat = torch.randn(1, 1, 1, 16, 24, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    place = torch.tensor((-300.0, 500.0)).view(1, 1, 1, 2)
+    found = near(peaks_of(heat), place, torch.ones(1, 1, 1))
+    torch.cat([part.flatten() for part in found]).sum().backward()
+    assert all(bool(part.isfinite().all()) for part in (*found, heat.grad))
+    inside = torch.tensor((12.0, 8.0)).view(1, 1, 1, 2)
+    (near(peaks_of(heat), inside, torch.ones(1, 1, 1))[0].sum() * 1e-4).backward()
+    assert int((heat.grad != 0).sum()) > 20  # however small it is
 
 
 def test_where_there_is_no_heat_within_reach_a_keypoint_is_where_it_is_expected() -> None:

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 
 from xpose_stream.engines.checkpoint import load
+from xpose_stream.engines.prompts.example import normalised
+from xpose_stream.engines.xpose import XPoseConfig
 from xpose_stream.engines.xpose.guess import PLACE, THING
 from xpose_stream.engines.xpose.mobilenet import MobileNet, beside
 
@@ -39,12 +41,17 @@ def _sorted(maps: np.ndarray) -> np.ndarray:
 
 
 def test_maps_have_the_sizes_of_their_strides_whatever_the_image() -> None:
-    from xpose_stream.engines.xpose import XPoseConfig
-
     backbone = MobileNet(XPoseConfig.eyes())
     seen = backbone(torch.zeros(1, 3, 50, 70))
     assert [tuple(x.shape[-2:]) for x in seen[:4]] == [(7, 9), (4, 5), (2, 3), (13, 18)]
     assert [x.shape[1] for x in seen[:3]] == list(backbone.channels)
+
+
+def test_what_the_body_is_given_is_the_picture_between_minus_one_and_one() -> None:
+    rgb = np.random.default_rng(0).integers(0, 256, (20, 24, 3), np.uint8)
+    scaled = MobileNet(XPoseConfig.eyes()).scaled(torch.from_numpy(normalised(rgb))[None])
+    wanted = torch.from_numpy(rgb).permute(2, 0, 1)[None] / 127.5 - 1
+    torch.testing.assert_close(scaled, wanted, atol=1e-5, rtol=0)
 
 
 def test_four_cells_beside_each_other_are_those_of_a_square() -> None:

@@ -81,7 +81,7 @@ def _whiten(backbone: MobileNet, pictures: Sequence[Path], size: tuple[int, int]
     count = [0] * len(sums)
     for path in pictures:
         image = _read(path, size)
-        for i, raw in enumerate(backbone.raw(backbone.body(image * backbone.scale + backbone.shift))):
+        for i, raw in enumerate(backbone.raw(backbone.body(backbone.scaled(image)))):
             flat = raw[0].flatten(1).double()
             sums[i] += torch.stack((flat.sum(1), flat.square().sum(1)))
             count[i] += flat.shape[1]
