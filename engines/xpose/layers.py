@@ -83,9 +83,9 @@ def take(x: Tensor, index: Tensor) -> Tensor:
 
 
 def neighbours(place: Tensor, size: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """The cells before and after places along an axis, kept among its `size`, each with its linear weight.
+    """The cells before and after places [...] along an axis, kept among its `size`, each with its linear weight [...].
 
-    What is beyond the axis has weight 0.
+    Places are in cells, the first cell's middle at 0.5; what is beyond the axis has weight 0.
     """
     pixel = place - 0.5
     before = pixel.floor()
